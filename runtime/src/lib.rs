@@ -1,0 +1,27 @@
+//! Concord: one answer per room night.
+//!
+//! Several systems claim the same hotel rooms. This library reads what they say from a partitioned
+//! log, lets a WebAssembly plugin per source translate it, merges it by the business's rules and
+//! writes one answer per room night to ClickHouse, with a record of every disagreement.
+//!
+//! The modules stand in the order in which data flows.
+
+pub mod types;
+
+pub mod config;
+
+pub mod event;
+pub mod log;
+
+pub mod plugin;
+pub mod change;
+
+pub mod policy;
+pub mod merge;
+
+pub mod rows;
+pub mod audit;
+pub mod engine;
+pub mod store;
+
+pub mod worker;
