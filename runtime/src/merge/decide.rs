@@ -1,0 +1,218 @@
+//! The steps of deciding one record, and the notes that they share.
+//!
+//! Knows in which order things are decided. The rules themselves are in `stays`, `rooms` and `contest`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::apply::{Incoming, Touched};
+use super::contest::{Answer, Question, differ, due};
+use super::state::{Journal, Night, Property, Published, Stay, StayId};
+use super::{MasterData, Setup};
+use crate::policy::{Claim, Claimed, Contest, FAULT_RULE, Policy, Subject, Terms};
+use crate::rows::{AuditClaim, ConflictKind, Decision};
+
+/// What a conflict row is about; date and type of a stay are known only at the end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum About {
+    Night(Night),
+    Stay(StayId),
+}
+
+/// A conflict row in the making.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub about: About,
+    pub kind: ConflictKind,
+    pub decision: Decision,
+    pub field: Arc<str>,
+    pub claims: Vec<AuditClaim>,
+    pub winner: Option<Arc<str>>,
+    pub winner_value: String,
+    pub rule: Arc<str>,
+    pub reason: Arc<str>,
+}
+
+impl Draft {
+    pub fn contest(
+        about: About,
+        kind: ConflictKind,
+        field: Arc<str>,
+        decision: Decision,
+        question: &Question,
+        answer: &Answer,
+    ) -> Draft {
+        let winner = answer.winner.and_then(|w| question.claims.get(w));
+        Draft {
+            about,
+            kind,
+            decision,
+            field,
+            claims: question.claims.clone(),
+            winner: winner.map(|c| c.source.clone()),
+            winner_value: winner.map(|c| c.value.clone()).unwrap_or_default(),
+            rule: answer.rule.clone(),
+            reason: if decision == Decision::Agreement { agreement(question) } else { answer.reason.clone() },
+        }
+    }
+}
+
+fn agreement(question: &Question) -> Arc<str> {
+    match question.claims.len() {
+        0 => "no source claims a value any more".into(),
+        1 => "one source alone claims a value".into(),
+        _ => "the claims agree again".into(),
+    }
+}
+
+/// One record on its way to its rows.
+pub(super) struct Deciding<'a> {
+    pub property: &'a mut Property,
+    pub policy: &'a mut dyn Policy,
+    pub setup: &'a Setup,
+    pub master: &'a dyn MasterData,
+    pub incoming: &'a Incoming<'a>,
+    pub terms: Terms,
+    /// The policy could not tell the property's terms.
+    pub terms_fault: bool,
+    /// Stays as they were before the record; `None` for those that are new.
+    pub before: BTreeMap<StayId, Option<Stay>>,
+    /// The stay that each line of a changed stay was in, if that stay was accepted.
+    pub held: HashMap<super::state::LineId, StayId>,
+    /// Room nights whose row is to be written.
+    pub nights: BTreeSet<Night>,
+    /// Room nights whose rooms became fewer or more.
+    pub resized: BTreeSet<Night>,
+    pub drafts: Vec<Draft>,
+}
+
+impl<'a> Deciding<'a> {
+    pub fn new(
+        property: &'a mut Property,
+        policy: &'a mut dyn Policy,
+        setup: &'a Setup,
+        master: &'a dyn MasterData,
+        incoming: &'a Incoming<'a>,
+    ) -> Deciding<'a> {
+        let told = policy.terms(&property.name);
+        let terms_fault = told.is_err();
+        // Without terms nothing is sold beyond capacity.
+        let terms = told.unwrap_or_else(|_| Terms {
+            class: "".into(),
+            overbook: 0,
+            rule: FAULT_RULE.into(),
+            no_show_keeps_first_night: true,
+        });
+        Deciding {
+            property,
+            policy,
+            setup,
+            master,
+            incoming,
+            terms,
+            terms_fault,
+            before: BTreeMap::new(),
+            held: HashMap::new(),
+            nights: BTreeSet::new(),
+            resized: BTreeSet::new(),
+            drafts: Vec::new(),
+        }
+    }
+
+    /// Decides everything that the record touched.
+    pub fn decide(&mut self, journal: &Journal, touched: &Touched) {
+        self.inventory(touched);
+        if !touched.lines.is_empty() {
+            self.stays(journal, &touched.lines);
+        }
+        if !self.before.is_empty() || !self.resized.is_empty() {
+            self.rooms();
+        }
+    }
+
+    /// Remembers a stay as it is now, and takes it out of the indexes until it is decided again.
+    pub fn journal_stay(&mut self, id: &StayId) {
+        if self.before.contains_key(id) {
+            return;
+        }
+        let stay = self.property.stays.get(id).cloned();
+        if let Some(stay) = &stay {
+            self.property.vacate(stay);
+            if stay.is_accepted() {
+                self.held.extend(stay.lines.iter().map(|l| (l.clone(), stay.id.clone())));
+            }
+        }
+        self.before.insert(id.clone(), stay);
+    }
+
+    /// Resolves the fields of room nights, all questions in one call.
+    fn inventory(&mut self, touched: &Touched) {
+        let questions: Vec<(&(Night, Arc<str>), Question)> =
+            touched.fields.iter().filter_map(|key| Some((key, self.field_question(key)?))).collect();
+        let asked: Vec<Contest> =
+            questions.iter().filter(|(_, q)| q.claims.len() > 1).map(|(_, q)| q.contest.clone()).collect();
+        let mut verdicts = if asked.is_empty() { Vec::new() } else { self.policy.resolve(&asked) }.into_iter();
+        for ((night, name), question) in questions {
+            let answer = if question.claims.len() > 1 {
+                question.answer(verdicts.next().unwrap_or_else(|| Err(crate::policy::Fault("no answer".into()))))
+            } else {
+                let winner = Some(0).filter(|_| !question.claims.is_empty());
+                Answer { winner, rule: "".into(), reason: "".into(), contested: false }
+            };
+            self.publish_field(night, name, &question, &answer);
+        }
+    }
+
+    fn field_question(&self, (night, name): &(Night, Arc<str>)) -> Option<Question> {
+        let field = self.property.nights.get(night)?.field(name)?;
+        let mut claims = Vec::new();
+        let mut audit = Vec::new();
+        for claim in &field.claims {
+            let Some(value) = &claim.value else { continue };
+            claims.push(Claim { source: claim.source.clone(), value: Claimed::Value(value.clone()) });
+            audit.push(AuditClaim {
+                source: claim.source.clone(),
+                value: value.to_string(),
+                revision: claim.meta.revision(None).map(ToString::to_string).unwrap_or_default(),
+                offset: claim.offset,
+            });
+        }
+        let published = field.published.as_ref();
+        let same = |c: &Claim| published.is_some_and(|p| c.value == Claimed::Value(p.value.clone()));
+        let incumbent = claims
+            .iter()
+            .position(|c| same(c) && published.is_some_and(|p| p.source == c.source))
+            .or_else(|| claims.iter().position(same));
+        let contest = Contest {
+            property: self.property.name.clone(),
+            room_type: night.0.clone(),
+            subject: Subject::Field(name.clone()),
+            claims,
+        };
+        let differ = differ(&contest.claims);
+        Some(Question { contest, claims: audit, differ, incumbent, fallback: None })
+    }
+
+    fn publish_field(&mut self, night: &Night, name: &Arc<str>, question: &Question, answer: &Answer) {
+        let Some(state) = self.property.nights.get_mut(night) else { return };
+        let field = state.field_mut(name);
+        let (decision, now) = due(field.contest, answer, &question.claims);
+        field.contest = now;
+        let winner = answer.winner.and_then(|w| question.contest.claims.get(w));
+        let published = winner.and_then(|claim| match &claim.value {
+            Claimed::Value(value) => Some(Published { source: claim.source.clone(), value: value.clone() }),
+            Claimed::Status(_) => None,
+        });
+        if &**name == super::CAPACITY {
+            self.resized.insert(night.clone());
+        }
+        field.published = published;
+        self.nights.insert(night.clone());
+        if let Some(decision) = decision {
+            let about = About::Night(night.clone());
+            self.drafts.push(Draft::contest(about, ConflictKind::Field, name.clone(), decision, question, answer));
+        }
+    }
+}

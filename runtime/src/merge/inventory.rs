@@ -1,0 +1,227 @@
+//! Inventory pieces: set, replace, withdraw (merge rules 1, 2, 5 and 6).
+//!
+//! Knows one source's claims. Does not know the other sources'.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::apply::{Apply, Refusal};
+use super::order::{Floor, Judgement, Stamp, content_hash};
+use super::state::{Night, ScopeFloor};
+use crate::change::{RoomNights, Scope};
+use crate::log::Offset;
+use crate::types::{Days, Revision, Value};
+
+impl Apply<'_> {
+    pub(super) fn inventory_set(&mut self, set: &RoomNights, revision: Option<&Revision>) -> Result<(), Refusal> {
+        self.check_size(set.nights.len().saturating_mul(set.fields.len().max(1)))?;
+        for day in set.nights.iter() {
+            let night = (set.room_type.clone(), day);
+            for field in &set.fields {
+                self.claim(&night, &field.name, field.value.as_ref(), revision)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn inventory_replace(
+        &mut self,
+        scope: &Scope,
+        listed: &[RoomNights],
+        revision: Option<&Revision>,
+    ) -> Result<(), Refusal> {
+        let mut pieces: BTreeMap<(Night, Arc<str>), Option<Value>> = BTreeMap::new();
+        for entry in listed {
+            self.check_size(pieces.len() + entry.nights.len().saturating_mul(entry.fields.len().max(1)))?;
+            check_within(scope, entry)?;
+            for day in entry.nights.iter() {
+                for field in &entry.fields {
+                    let key = ((entry.room_type.clone(), day), field.name.clone());
+                    pieces.insert(key, field.value.clone());
+                }
+            }
+        }
+        for key in self.claims_within(scope) {
+            pieces.entry(key).or_insert(None);
+        }
+        self.check_size(pieces.len())?;
+        for ((night, field), value) in &pieces {
+            self.claim(night, field, value.as_ref(), revision)?;
+        }
+        self.remember_scope(scope, revision);
+        Ok(())
+    }
+
+    pub(super) fn withdraw(&mut self, scope: &Scope, revision: Option<&Revision>) -> Result<(), Refusal> {
+        let claims = self.claims_within(scope);
+        self.check_size(claims.len())?;
+        for (night, field) in &claims {
+            self.claim(night, field, None, revision)?;
+        }
+        if revision.is_some() {
+            self.remember_scope(scope, revision);
+        }
+        Ok(())
+    }
+
+    /// Rule 6: claims that no record since the snapshot's beginning mentioned.
+    pub(super) fn withdraw_unmentioned(&mut self, begin: Offset) -> Result<(), Refusal> {
+        let source = &self.incoming.source;
+        let mut forgotten = Vec::new();
+        for (night, state) in &self.property.nights {
+            for field in &state.fields {
+                let claim = field.claim(source).filter(|c| c.value.is_some() && c.mentioned <= begin);
+                forgotten.extend(claim.map(|_| (night.clone(), field.name.clone())));
+            }
+        }
+        self.check_size(forgotten.len())?;
+        for (night, field) in &forgotten {
+            let stamp = self.stamp(None);
+            self.write_claim(night, field, None, stamp);
+        }
+        Ok(())
+    }
+
+    /// Notes that known claims were mentioned: those listed, and all within the scope.
+    pub(super) fn mention_nights(&mut self, listed: &[RoomNights], scope: Option<&Scope>) {
+        let mut claims = scope.map(|scope| self.claims_within(scope)).unwrap_or_default();
+        for entry in listed {
+            for field in &entry.fields {
+                claims.extend(entry.nights.iter().map(|day| ((entry.room_type.clone(), day), field.name.clone())));
+            }
+        }
+        for (night, field) in &claims {
+            let known = self.property.nights.get(night).and_then(|n| n.field(field));
+            if known.is_some_and(|f| f.claim(&self.incoming.source).is_some()) {
+                self.mention_claim(night, field);
+            }
+        }
+    }
+
+    fn mention_claim(&mut self, night: &Night, field: &Arc<str>) {
+        let position = self.incoming.position;
+        let state = self.journal.night(self.property, night);
+        state.field_mut(field).claim_mut(&self.incoming.source).mentioned = position;
+    }
+
+    /// One source's word on one field of one room night.
+    fn claim(
+        &mut self,
+        night: &Night,
+        field: &Arc<str>,
+        value: Option<&Value>,
+        revision: Option<&Revision>,
+    ) -> Result<(), Refusal> {
+        let source = &self.incoming.source;
+        let stamp = self.stamp(revision);
+        let known = self.property.nights.get(night).and_then(|n| n.field(field)).and_then(|f| f.claim(source));
+        let judgement = match known {
+            Some(claim) if self.by_content(revision) && claim.value.as_ref() == value => Judgement::Duplicate,
+            Some(claim) => claim.meta.judge(stamp, content_hash(&value), self.reset),
+            None if self.is_below_a_floor(night, field, stamp) => Judgement::Stale,
+            // Taking back what was never claimed says something only if its revision is to be remembered.
+            None if value.is_none() && revision.is_none() => Judgement::Duplicate,
+            None => Judgement::Apply,
+        };
+        let known = known.is_some();
+        if self.count(judgement)? {
+            self.write_claim(night, field, value, stamp);
+        } else if known && self.in_snapshot() {
+            self.mention_claim(night, field);
+        }
+        Ok(())
+    }
+
+    fn write_claim(&mut self, night: &Night, field: &Arc<str>, value: Option<&Value>, stamp: Stamp<'_>) {
+        let state = self.journal.night(self.property, night);
+        state.claimed |= value.is_some();
+        let claim = state.field_mut(field).claim_mut(&self.incoming.source);
+        claim.value = value.cloned();
+        claim.meta.accept(stamp, content_hash(&value), self.reset);
+        claim.offset = self.incoming.position;
+        claim.mentioned = self.incoming.position;
+        self.touched.fields.insert((night.clone(), field.clone()));
+    }
+
+    fn is_below_a_floor(&self, night: &Night, field: &str, stamp: Stamp<'_>) -> bool {
+        let floors = self.property.sources.get(&self.incoming.source).map_or(&[][..], |s| &s.floors);
+        floors.iter().any(|f| f.contains(night, field) && f.floor.is_above(stamp, self.reset))
+    }
+
+    /// Every claim of this source, also a withdrawn one, within the scope.
+    fn claims_within(&self, scope: &Scope) -> Vec<(Night, Arc<str>)> {
+        let source = &self.incoming.source;
+        let mut found = Vec::new();
+        let mut look = |(night, state): (&Night, &super::state::RoomNight)| {
+            for field in &state.fields {
+                let named = scope.fields.is_empty() || scope.fields.contains(&field.name);
+                if named && scope.nights.contains(night.1) && field.claim(source).is_some() {
+                    found.push((night.clone(), field.name.clone()));
+                }
+            }
+        };
+        if scope.room_types.is_empty() {
+            self.property.nights.iter().for_each(&mut look);
+        } else {
+            for room_type in &scope.room_types {
+                let range = (room_type.clone(), scope.nights.first)..(room_type.clone(), scope.nights.end);
+                self.property.nights.range(range).for_each(&mut look);
+            }
+        }
+        found
+    }
+
+    /// Keeps the scope for room nights that are not known yet, and drops what it makes needless.
+    fn remember_scope(&mut self, scope: &Scope, revision: Option<&Revision>) {
+        let new = ScopeFloor {
+            room_types: scope.room_types.clone(),
+            nights: scope.nights,
+            fields: scope.fields.clone(),
+            floor: Floor::new(self.stamp(revision)),
+        };
+        let info = self.journal.source(self.property, &self.incoming.source);
+        let old = std::mem::take(&mut info.floors);
+        for floor in old {
+            if new.spans(&floor) && new.floor.covers(&floor.floor) {
+                info.floors.extend(outside(&floor, new.nights));
+            } else {
+                info.floors.push(floor);
+            }
+        }
+        info.floors.push(new);
+    }
+
+    fn check_size(&self, pieces: usize) -> Result<(), Refusal> {
+        // A room night has a handful of fields: far beyond this, the bound on entities is broken too.
+        let most = self.bounds.entities.saturating_mul(8);
+        if pieces <= most {
+            return Ok(());
+        }
+        Err(Refusal::TooLarge(format!("one change speaks about {pieces} claims, more than {most}; send it in parts")))
+    }
+}
+
+/// What a floor covers before and after the nights of a newer one.
+fn outside(floor: &ScopeFloor, nights: Days) -> impl Iterator<Item = ScopeFloor> {
+    let before = Days { first: floor.nights.first, end: floor.nights.end.min(nights.first) };
+    let after = Days { first: floor.nights.first.max(nights.end), end: floor.nights.end };
+    let rest: Vec<ScopeFloor> = [before, after]
+        .into_iter()
+        .filter(|days| !days.is_empty())
+        .map(|nights| ScopeFloor { nights, ..floor.clone() })
+        .collect();
+    rest.into_iter()
+}
+
+fn check_within(scope: &Scope, entry: &RoomNights) -> Result<(), Refusal> {
+    let type_named = scope.room_types.is_empty() || scope.room_types.contains(&entry.room_type);
+    let nights_named = scope.nights.first <= entry.nights.first && entry.nights.end <= scope.nights.end;
+    let stray = entry.fields.iter().find(|f| !scope.fields.is_empty() && !scope.fields.contains(&f.name));
+    let what = match stray {
+        Some(field) => format!("field {}", field.name),
+        None if !type_named => format!("room type {}", entry.room_type),
+        None if !nights_named => format!("nights {}", entry.nights),
+        None => return Ok(()),
+    };
+    Err(Refusal::Rejected(format!("the replacement lists {what}, which lies outside of its own scope")))
+}

@@ -1,0 +1,196 @@
+//! Which of two things that one source said is the newer (merge rules 1 and 2).
+//!
+//! Knows revisions, log order and contents already seen. Does not know what the content means.
+
+use std::hash::{Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
+
+use crate::log::Offset;
+use crate::types::Revision;
+
+/// A hash that is the same on every machine and in every version: it is kept in the state.
+pub fn content_hash<T: Hash + ?Sized>(content: &T) -> u64 {
+    let mut hasher = SipHasher13::new();
+    content.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What to do with a piece of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    Apply,
+    /// Older than what is there.
+    Stale,
+    /// Merged before.
+    Duplicate,
+    /// Its revision is of another kind than the one before: nobody can say which is newer.
+    Incomparable,
+}
+
+/// How new one piece of a record is.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp<'a> {
+    pub revision: Option<&'a Revision>,
+    /// Place in the log among its source's records: a retried dead letter keeps its first one.
+    pub order: Offset,
+    /// Where the record itself stands in the log.
+    pub position: Offset,
+}
+
+/// What is remembered of the newest thing said about one field by one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The highest revision, which a later piece without revision leaves in place.
+    revision: Option<Revision>,
+    /// Position of the record that brought the revision: a reset forgets earlier ones.
+    revision_at: Offset,
+    order: Offset,
+    /// Contents merged at the highest revision.
+    seen: SmallVec<[u64; 1]>,
+}
+
+impl Meta {
+    /// The highest revision, unless `reset` (the position of the source's last reset) forgot it.
+    pub fn revision(&self, reset: Option<Offset>) -> Option<&Revision> {
+        self.revision.as_ref().filter(|_| reset.is_none_or(|at| self.revision_at > at))
+    }
+
+    /// Compares a piece with what is there.
+    pub fn judge(&self, piece: Stamp<'_>, content: u64, reset: Option<Offset>) -> Judgement {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let Some(revision) = piece.revision else {
+            return if piece.order < self.order { Judgement::Stale } else { Judgement::Apply };
+        };
+        let Some(highest) = self.revision(reset) else { return Judgement::Apply };
+        match revision.compare(highest) {
+            None => Judgement::Incomparable,
+            Some(Less) => Judgement::Stale,
+            Some(Equal) if self.seen.contains(&content) => Judgement::Duplicate,
+            Some(Equal | Greater) => Judgement::Apply,
+        }
+    }
+
+    /// Whether the piece's revision is higher than any before (rule 3).
+    pub fn is_higher(&self, piece: Stamp<'_>, reset: Option<Offset>) -> bool {
+        match (piece.revision, self.revision(reset)) {
+            (Some(new), Some(old)) => new.compare(old) == Some(std::cmp::Ordering::Greater),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// Whether the piece's revision equals the highest.
+    pub fn is_equal(&self, piece: Stamp<'_>, reset: Option<Offset>) -> bool {
+        piece.revision.is_some() && piece.revision == self.revision(reset)
+    }
+
+    /// Remembers a piece that was applied.
+    pub fn accept(&mut self, piece: Stamp<'_>, content: u64, reset: Option<Offset>) {
+        if let Some(revision) = piece.revision {
+            if self.revision(reset) != Some(revision) {
+                self.seen.clear();
+                self.revision = Some(revision.clone());
+            }
+            self.revision_at = piece.position;
+            if !self.seen.contains(&content) {
+                self.seen.push(content);
+            }
+        }
+        self.order = self.order.max(piece.order);
+    }
+}
+
+/// How new something is that spoke about things not yet known (rule 5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    pub revision: Option<Revision>,
+    pub order: Offset,
+    /// Position of the record that set it.
+    pub position: Offset,
+}
+
+impl Floor {
+    pub fn new(stamp: Stamp<'_>) -> Floor {
+        Floor { revision: stamp.revision.cloned(), order: stamp.order, position: stamp.position }
+    }
+
+    /// The floor as the stamp of what it implies.
+    pub fn stamp(&self) -> Stamp<'_> {
+        Stamp { revision: self.revision.as_ref(), order: self.order, position: self.position }
+    }
+
+    /// Whether a piece is older than the floor.
+    pub fn is_above(&self, piece: Stamp<'_>, reset: Option<Offset>) -> bool {
+        let revision = self.revision.as_ref().filter(|_| reset.is_none_or(|at| self.position > at));
+        match (piece.revision, revision) {
+            (Some(new), Some(floor)) => new.compare(floor) == Some(std::cmp::Ordering::Less),
+            (Some(_), None) => false,
+            (None, _) => piece.order < self.order,
+        }
+    }
+
+    /// Whether this floor is at least as new as the other, so that it can take its place.
+    pub fn covers(&self, other: &Floor) -> bool {
+        match (&self.revision, &other.revision) {
+            (Some(new), Some(old)) => new.compare(old).is_some_and(std::cmp::Ordering::is_ge),
+            (None, None) => self.order >= other.order,
+            _ => false,
+        }
+    }
+}
+
+/// Contents merged without a revision, to know a redelivery when its id is only a hash (rule 1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// Merged since the last cancellation or reinstatement, with whether each is a booking.
+    current: SmallVec<[(u64, bool); 1]>,
+    /// Bookings merged before a cancellation.
+    past: Vec<u64>,
+    /// Position of the last change to these sets: a reset forgets earlier ones.
+    at: Offset,
+}
+
+/// What merging a content did to the booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    None,
+    Cancelled,
+    Reinstated,
+}
+
+impl Contents {
+    fn forgotten(&self, reset: Option<Offset>) -> bool {
+        reset.is_some_and(|at| self.at <= at)
+    }
+
+    /// Whether the content was merged before.
+    pub fn knows(&self, content: u64, booking: bool, reset: Option<Offset>) -> bool {
+        !self.forgotten(reset)
+            && (self.current.iter().any(|(c, _)| *c == content) || booking && self.past.contains(&content))
+    }
+
+    /// Remembers a content that was merged at `position`.
+    pub fn merged(&mut self, content: u64, booking: bool, turn: Turn, position: Offset, reset: Option<Offset>) {
+        if self.forgotten(reset) {
+            *self = Contents::default();
+        }
+        self.at = position;
+        match turn {
+            Turn::None => {}
+            Turn::Cancelled => {
+                for (content, booking) in self.current.drain(..) {
+                    if booking && !self.past.contains(&content) {
+                        self.past.push(content);
+                    }
+                }
+            }
+            Turn::Reinstated => self.current.clear(),
+        }
+        if !self.current.iter().any(|(c, _)| *c == content) {
+            self.current.push((content, booking));
+        }
+    }
+}

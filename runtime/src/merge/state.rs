@@ -1,0 +1,599 @@
+//! What the merge remembers of one property, and the journal of what a record changes in it.
+//!
+//! Everything here is either an entity (kept in the `state` table, see `codec`) or an index that is
+//! rebuilt from entities when the property is loaded. Does not know how anything is decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::names;
+use super::order::{Contents, Floor, Meta};
+use crate::change::Reference;
+use crate::log::Offset;
+use crate::rows::Outcome;
+use crate::types::{Day, Days, Money, Status, Value};
+
+/// `source:reservation`, the reservation's `%` and `/` escaped.
+pub type ReservationId = Arc<str>;
+/// `source:reservation/line`: also the id of the stay whose earliest line it is.
+pub type LineId = Arc<str>;
+/// The id of a stay.
+pub type StayId = Arc<str>;
+/// Room type and date.
+pub type Night = (Arc<str>, Day);
+
+/// The id of a reservation.
+pub fn reservation_id(source: &str, reservation: &str) -> ReservationId {
+    let escaped = if reservation.contains(['%', '/']) {
+        reservation.replace('%', "%25").replace('/', "%2F").into()
+    } else {
+        std::borrow::Cow::Borrowed(reservation)
+    };
+    format!("{source}:{escaped}").into()
+}
+
+/// The id of a line.
+pub fn line_id(reservation: &ReservationId, line: &str) -> LineId {
+    format!("{reservation}/{line}").into()
+}
+
+/// The source part of a line's or reservation's id: names of sources have no colon.
+pub fn source_of(id: &str) -> &str {
+    id.split_once(':').map_or(id, |(source, _)| source)
+}
+
+/// The `source:reservation` part of a line's id.
+pub fn reservation_of(id: &LineId) -> ReservationId {
+    id.split_once('/').map_or_else(|| id.clone(), |(reservation, _)| reservation.into())
+}
+
+/// What one source says about one field of a room night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InventoryClaim {
+    #[serde(with = "names")]
+    pub source: Arc<str>,
+    /// `None`: withdrawn, but its order is remembered.
+    pub value: Option<Value>,
+    pub meta: Meta,
+    /// The record that made the claim.
+    pub offset: Offset,
+    /// The last record that mentioned it while a snapshot of its source was open.
+    pub mentioned: Offset,
+}
+
+/// One field of a room night.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NightField {
+    #[serde(with = "names")]
+    pub name: Arc<str>,
+    /// In byte order of the source.
+    pub claims: Vec<InventoryClaim>,
+    /// Whose value is published, and which.
+    pub published: Option<Published>,
+    /// The signature of the contest that goes on, if one does.
+    pub contest: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    #[serde(with = "names")]
+    pub source: Arc<str>,
+    pub value: Value,
+}
+
+/// The inventory of one room type on one date.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RoomNight {
+    /// In byte order of the name.
+    pub fields: Vec<NightField>,
+    /// Whether any source ever claimed a value.
+    pub claimed: bool,
+    /// The signature of the excess that goes on, if one does.
+    pub excess: Option<u64>,
+}
+
+impl RoomNight {
+    pub fn field(&self, name: &str) -> Option<&NightField> {
+        self.fields.binary_search_by(|f| (*f.name).cmp(name)).ok().and_then(|i| self.fields.get(i))
+    }
+
+    pub fn field_mut(&mut self, name: &Arc<str>) -> &mut NightField {
+        let at = match self.fields.binary_search_by(|f| f.name.cmp(name)) {
+            Ok(at) => at,
+            Err(at) => {
+                let field = NightField { name: name.clone(), claims: Vec::new(), published: None, contest: None };
+                self.fields.insert(at, field);
+                at
+            }
+        };
+        &mut self.fields[at]
+    }
+
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.field(name)?.published.as_ref().map(|p| &p.value)
+    }
+}
+
+impl NightField {
+    pub fn claim(&self, source: &str) -> Option<&InventoryClaim> {
+        self.claims.binary_search_by(|c| (*c.source).cmp(source)).ok().and_then(|i| self.claims.get(i))
+    }
+
+    pub fn claim_mut(&mut self, source: &Arc<str>) -> &mut InventoryClaim {
+        let at = match self.claims.binary_search_by(|c| c.source.cmp(source)) {
+            Ok(at) => at,
+            Err(at) => {
+                let claim = InventoryClaim {
+                    source: source.clone(),
+                    value: None,
+                    meta: Meta::default(),
+                    offset: 0,
+                    mentioned: 0,
+                };
+                self.claims.insert(at, claim);
+                at
+            }
+        };
+        &mut self.claims[at]
+    }
+}
+
+/// Arrival, departure, room type and room, as far as the source has named them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementParts {
+    pub arrival: Option<Day>,
+    pub departure: Option<Day>,
+    #[serde(with = "names::option")]
+    pub room_type: Option<Arc<str>>,
+    #[serde(with = "names::option")]
+    pub room: Option<Arc<str>>,
+}
+
+impl PlacementParts {
+    /// The placement, once arrival, departure and type are known.
+    pub fn complete(&self) -> Option<Placement> {
+        Some(Placement {
+            nights: Days { first: self.arrival?, end: self.departure? },
+            room_type: self.room_type.clone()?,
+            room: self.room.clone(),
+        })
+    }
+}
+
+/// Where a stay is: one field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Placement {
+    pub nights: Days,
+    #[serde(with = "names")]
+    pub room_type: Arc<str>,
+    #[serde(with = "names::option")]
+    pub room: Option<Arc<str>>,
+}
+
+impl Placement {
+    /// Equal nights and type; the room aside.
+    pub fn agrees(&self, other: &Placement) -> bool {
+        self.nights == other.nights && self.room_type == other.room_type
+    }
+}
+
+impl std::fmt::Display for Placement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.nights, self.room_type)?;
+        self.room.as_ref().map_or(Ok(()), |room| write!(f, " {room}"))
+    }
+}
+
+/// One field of a line: its value, how new it is, and the record that said it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LineField<T> {
+    pub value: T,
+    pub meta: Meta,
+    pub offset: Offset,
+}
+
+/// One room of one reservation as one source tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    pub id: LineId,
+    /// First mention: position of the record, then place in it.
+    pub first: (Offset, u32),
+    pub status: LineField<Option<Status>>,
+    pub placement: LineField<PlacementParts>,
+    pub money: LineField<Option<Money>>,
+    pub guests: LineField<Option<u32>>,
+    pub references: LineField<Vec<Reference>>,
+    /// A cancellation was the first thing known of it, and nothing newer has been said (rule 3).
+    pub sticky: bool,
+    /// It was cancelled at some time: `confirmed` means reinstated (rule 4).
+    pub was_cancelled: bool,
+    pub contents: Contents,
+    /// The last record that mentioned it while a snapshot of its source was open.
+    pub mentioned: Offset,
+}
+
+impl Line {
+    pub fn new(id: LineId, first: (Offset, u32)) -> Line {
+        Line {
+            id,
+            first,
+            status: LineField::default(),
+            placement: LineField::default(),
+            money: LineField::default(),
+            guests: LineField::default(),
+            references: LineField::default(),
+            sticky: false,
+            was_cancelled: false,
+            contents: Contents::default(),
+            mentioned: 0,
+        }
+    }
+
+    pub fn source(&self) -> &str {
+        source_of(&self.id)
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.status.value == Some(Status::Cancelled)
+    }
+}
+
+/// A reservation as a whole, its lines apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// In the order of their first mention.
+    pub lines: Vec<LineId>,
+    /// The newest whole replacement.
+    pub floor: Option<Floor>,
+    pub contents: Contents,
+}
+
+/// A whole replacement of inventory, which also spoke of room nights not yet known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScopeFloor {
+    /// Empty: all.
+    pub room_types: Vec<Arc<str>>,
+    pub nights: Days,
+    /// Empty: all.
+    pub fields: Vec<Arc<str>>,
+    pub floor: Floor,
+}
+
+impl ScopeFloor {
+    pub fn contains(&self, night: &Night, field: &str) -> bool {
+        self.nights.contains(night.1)
+            && (self.room_types.is_empty() || self.room_types.contains(&night.0))
+            && (self.fields.is_empty() || self.fields.iter().any(|f| **f == *field))
+    }
+
+    /// Whether room types and fields of the other lie within this one's.
+    pub fn spans(&self, other: &ScopeFloor) -> bool {
+        let within = |mine: &[Arc<str>], theirs: &[Arc<str>]| {
+            mine.is_empty() || !theirs.is_empty() && theirs.iter().all(|t| mine.contains(t))
+        };
+        within(&self.room_types, &other.room_types) && within(&self.fields, &other.fields)
+    }
+}
+
+/// What is remembered of one source at this property.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// Position of the `snapshot.begin` that has no end yet.
+    pub snapshot: Option<Offset>,
+    pub floors: Vec<ScopeFloor>,
+}
+
+/// A stay's place in the order of claims to rooms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rank {
+    pub in_house: bool,
+    pub priority: i32,
+    #[serde(with = "names")]
+    pub rule: Arc<str>,
+    /// The plugin failed: an incumbent keeps its room, a newcomer waits.
+    pub fault: bool,
+}
+
+/// The merged status of a stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedStatus {
+    pub status: Status,
+    #[serde(with = "names")]
+    pub source: Arc<str>,
+    #[serde(with = "names")]
+    pub rule: Arc<str>,
+}
+
+/// The contests that a stay can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StayField {
+    Status,
+    Placement,
+    Money,
+    Guests,
+}
+
+/// The lines that are one room of one booking, and what became of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stay {
+    pub id: StayId,
+    /// In the order of their first mention; empty once the id has ended.
+    pub lines: Vec<LineId>,
+    pub status: Option<MergedStatus>,
+    pub placement: Option<Placement>,
+    pub money: Option<Money>,
+    pub guests: Option<u32>,
+    /// Signatures of contests that go on, by [`StayField`].
+    pub contests: [Option<u64>; 4],
+    /// The set of lines that is in doubt, if this line is one of it.
+    pub doubt: Option<u64>,
+    pub rank: Option<Rank>,
+    /// The room whose assignment it lost to another stay.
+    #[serde(with = "names::option")]
+    pub lost_room: Option<Arc<str>>,
+    /// The type it counts against.
+    #[serde(with = "names")]
+    pub counted: Arc<str>,
+    /// Occupied nights with the position since when each is wanted.
+    pub wants: Vec<(Days, Offset)>,
+    /// Position since when it counts against `counted`.
+    pub counted_since: Offset,
+    pub outcome: Option<Outcome>,
+    /// What its rows in `reservations` show: type and nights.
+    pub shown: Option<(Arc<str>, Days)>,
+}
+
+impl Stay {
+    pub fn new(id: StayId) -> Stay {
+        Stay {
+            id,
+            lines: Vec::new(),
+            status: None,
+            placement: None,
+            money: None,
+            guests: None,
+            contests: [None; 4],
+            doubt: None,
+            rank: None,
+            lost_room: None,
+            counted: "".into(),
+            wants: Vec::new(),
+            counted_since: 0,
+            outcome: None,
+            shown: None,
+        }
+    }
+
+    /// The nights it occupies; `None` when none.
+    pub fn occupied(&self) -> Option<Days> {
+        let (first, last) = (self.wants.first()?, self.wants.last()?);
+        Some(Days { first: first.0.first, end: last.0.end })
+    }
+
+    pub fn is_accepted(&self) -> bool {
+        self.outcome == Some(Outcome::Accepted)
+    }
+
+    pub fn in_house(&self) -> bool {
+        self.rank.as_ref().is_some_and(|r| r.in_house)
+    }
+
+    /// When it came to want the last of what it wants (rule 15).
+    pub fn wanted_since(&self) -> Offset {
+        self.wants.iter().map(|(_, since)| *since).max().unwrap_or(0).max(self.counted_since)
+    }
+}
+
+/// Who occupies and who waits, on one night of one type.
+#[derive(Clone, Debug, Default)]
+pub struct Occupancy {
+    pub accepted: Vec<StayId>,
+    pub waiting: Vec<StayId>,
+}
+
+/// One remembered delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Of source and id.
+    pub hash: u128,
+    pub offset: Offset,
+    /// Partition time when it was merged, in milliseconds.
+    pub time: i64,
+}
+
+/// Deliveries are kept in one entity per this many offsets.
+pub const DELIVERIES_PER_ENTITY: u64 = 256;
+
+/// Which entity; the order is that of the `state` table's keys.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntityKey {
+    Deliveries(u64),
+    RoomNight(Night),
+    Source(Arc<str>),
+    Reservation(ReservationId),
+    Stay(StayId),
+}
+
+/// All that is known of one property.
+#[derive(Debug, Default)]
+pub struct Property {
+    pub name: Arc<str>,
+    pub nights: BTreeMap<Night, RoomNight>,
+    pub reservations: HashMap<ReservationId, Reservation>,
+    pub lines: HashMap<LineId, Line>,
+    pub stays: HashMap<StayId, Stay>,
+    pub sources: BTreeMap<Arc<str>, SourceInfo>,
+    pub deliveries: BTreeMap<u64, Vec<Delivery>>,
+    pub index: Index,
+    /// Entities that differ from the `state` table.
+    pub dirty: HashSet<EntityKey>,
+}
+
+/// What can be rebuilt from the entities.
+#[derive(Debug, Default)]
+pub struct Index {
+    pub delivered: HashMap<u128, (Offset, i64)>,
+    pub references: HashMap<Reference, SmallVec<[LineId; 2]>>,
+    pub stay_of: HashMap<LineId, StayId>,
+    pub occupancy: BTreeMap<Night, Occupancy>,
+    /// Stays that occupy nights and name this room in their merged placement.
+    pub rooms: HashMap<Arc<str>, BTreeSet<StayId>>,
+}
+
+impl Property {
+    pub fn new(name: Arc<str>) -> Property {
+        Property { name, ..Property::default() }
+    }
+
+    /// Rebuilds the indexes after loading.
+    pub fn reindex(&mut self) {
+        let mut index = Index::default();
+        for delivery in self.deliveries.values().flatten() {
+            index.delivered.insert(delivery.hash, (delivery.offset, delivery.time));
+        }
+        for line in self.lines.values() {
+            for reference in line.references.value.iter().filter(|r| links(r)) {
+                index.references.entry(reference.clone()).or_default().push(line.id.clone());
+            }
+        }
+        for stay in self.stays.values() {
+            for line in &stay.lines {
+                index.stay_of.insert(line.clone(), stay.id.clone());
+            }
+        }
+        self.index = index;
+        let stays: Vec<StayId> = self.stays.keys().cloned().collect();
+        for id in &stays {
+            self.occupy(id);
+        }
+    }
+
+    /// Enters a stay's nights and room into the indexes, by its outcome.
+    pub fn occupy(&mut self, id: &StayId) {
+        let Some(stay) = self.stays.get(id) else { return };
+        let Some(nights) = stay.occupied() else { return };
+        let accepted = stay.is_accepted();
+        for day in nights.iter() {
+            let night = self.index.occupancy.entry((stay.counted.clone(), day)).or_default();
+            if accepted { night.accepted.push(id.clone()) } else { night.waiting.push(id.clone()) }
+        }
+        if let Some(room) = stay.placement.as_ref().and_then(|p| p.room.as_ref()) {
+            self.index.rooms.entry(room.clone()).or_default().insert(id.clone());
+        }
+    }
+
+    /// Takes a stay out of the indexes, as `stay` says that it was entered.
+    pub fn vacate(&mut self, stay: &Stay) {
+        let Some(nights) = stay.occupied() else { return };
+        for day in nights.iter() {
+            let key = (stay.counted.clone(), day);
+            let Some(night) = self.index.occupancy.get_mut(&key) else { continue };
+            night.accepted.retain(|s| *s != stay.id);
+            night.waiting.retain(|s| *s != stay.id);
+            if night.accepted.is_empty() && night.waiting.is_empty() {
+                self.index.occupancy.remove(&key);
+            }
+        }
+        if let Some(room) = stay.placement.as_ref().and_then(|p| p.room.as_ref()) {
+            if let Some(stays) = self.index.rooms.get_mut(room) {
+                stays.remove(&stay.id);
+                if stays.is_empty() {
+                    self.index.rooms.remove(room);
+                }
+            }
+        }
+    }
+
+    /// About how much memory the property takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let deliveries: usize = self.deliveries.values().map(Vec::len).sum();
+        512 + self.nights.len() * 520 + self.lines.len() * 900 + self.stays.len() * 700 + deliveries * 80
+    }
+}
+
+/// Whether a reference can link lines: group references never do (rule 10).
+pub fn links(reference: &Reference) -> bool {
+    &*reference.kind != "group"
+}
+
+/// What a record has changed so far, so that it can be taken back.
+#[derive(Debug, Default)]
+pub struct Journal {
+    pub nights: BTreeMap<Night, Option<RoomNight>>,
+    pub lines: HashMap<LineId, Option<Line>>,
+    pub reservations: HashMap<ReservationId, Option<Reservation>>,
+    pub sources: BTreeMap<Arc<str>, Option<SourceInfo>>,
+}
+
+impl Journal {
+    /// The room night, to be changed.
+    pub fn night<'p>(&mut self, property: &'p mut Property, night: &Night) -> &'p mut RoomNight {
+        if !self.nights.contains_key(night) {
+            self.nights.insert(night.clone(), property.nights.get(night).cloned());
+        }
+        property.nights.entry(night.clone()).or_default()
+    }
+
+    /// The line, to be changed; made at `first` if it is new.
+    pub fn line<'p>(&mut self, property: &'p mut Property, id: &LineId, first: (Offset, u32)) -> &'p mut Line {
+        if !self.lines.contains_key(id) {
+            self.lines.insert(id.clone(), property.lines.get(id).cloned());
+        }
+        property.lines.entry(id.clone()).or_insert_with(|| Line::new(id.clone(), first))
+    }
+
+    /// The reservation, to be changed.
+    pub fn reservation<'p>(&mut self, property: &'p mut Property, id: &ReservationId) -> &'p mut Reservation {
+        if !self.reservations.contains_key(id) {
+            self.reservations.insert(id.clone(), property.reservations.get(id).cloned());
+        }
+        property.reservations.entry(id.clone()).or_default()
+    }
+
+    /// What is remembered of a source, to be changed.
+    pub fn source<'p>(&mut self, property: &'p mut Property, source: &Arc<str>) -> &'p mut SourceInfo {
+        if !self.sources.contains_key(source) {
+            self.sources.insert(source.clone(), property.sources.get(source).cloned());
+        }
+        property.sources.entry(source.clone()).or_default()
+    }
+
+    /// Takes everything back: the record is merged as a whole or not at all (rule 8).
+    pub fn roll_back(self, property: &mut Property) {
+        fn restore<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, old: HashMap<K, Option<V>>) {
+            for (key, value) in old {
+                match value {
+                    Some(value) => drop(map.insert(key, value)),
+                    None => drop(map.remove(&key)),
+                }
+            }
+        }
+        for (key, value) in self.nights {
+            match value {
+                Some(value) => drop(property.nights.insert(key, value)),
+                None => drop(property.nights.remove(&key)),
+            }
+        }
+        for (key, value) in self.sources {
+            match value {
+                Some(value) => drop(property.sources.insert(key, value)),
+                None => drop(property.sources.remove(&key)),
+            }
+        }
+        restore(&mut property.lines, self.lines);
+        restore(&mut property.reservations, self.reservations);
+    }
+
+    /// Marks what was changed as different from the `state` table.
+    pub fn mark(&self, property: &mut Property) {
+        let dirty = &mut property.dirty;
+        dirty.extend(self.nights.keys().map(|n| EntityKey::RoomNight(n.clone())));
+        dirty.extend(self.sources.keys().map(|s| EntityKey::Source(s.clone())));
+        dirty.extend(self.reservations.keys().map(|r| EntityKey::Reservation(r.clone())));
+        dirty.extend(self.lines.keys().map(|l| EntityKey::Reservation(reservation_of(l))));
+    }
+}
