@@ -147,7 +147,9 @@ pub fn content_id(
     hash.put(b"concord delivery 1");
     hash.put(source.as_bytes());
     hash.put_option(content_type.map(str::as_bytes));
-    hash.put_pairs(attributes);
+    let mut attributes = attributes.to_vec();
+    attributes.sort();
+    hash.put_pairs(&attributes);
     hash.put(body);
     format!("sha256-{}", hex(&hash.0.finalize()))
 }
