@@ -12,6 +12,8 @@ mod control;
 mod json;
 mod key;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 pub use chunks::{Assembler, ChunkError, MAX_PARTS, PART_BYTES, cut};
 pub use control::{Control, Signed, sign_and_write};
@@ -137,12 +139,7 @@ pub fn parse(value: &Bytes, key: &ControlKey) -> Parsed {
 
 /// The id of a delivery whose sender gave none: `sha256-` and 64 hexadecimal digits, of everything
 /// that makes its content. Equal content has equal ids, so such an id says nothing about who sent it.
-pub fn content_id(
-    source: &str,
-    content_type: Option<&str>,
-    attributes: &[(String, String)],
-    body: &[u8],
-) -> String {
+pub fn content_id(source: &str, content_type: Option<&str>, attributes: &[(String, String)], body: &[u8]) -> String {
     let mut hash = Framed(Sha256::new());
     hash.put(b"concord delivery 1");
     hash.put(source.as_bytes());

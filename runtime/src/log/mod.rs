@@ -82,7 +82,11 @@ pub trait Log: Send + Sync + 'static {
     /// Appends in order, all to one partition, and returns the first offset. When it returns, the
     /// records are durable. On an error none, some or all of them may have been appended: a prefix,
     /// each record whole. The same holds when the future is dropped.
-    fn append(&self, partition: Partition, records: Vec<NewRecord>) -> impl Future<Output = Result<Offset, LogError>> + Send;
+    fn append(
+        &self,
+        partition: Partition,
+        records: Vec<NewRecord>,
+    ) -> impl Future<Output = Result<Offset, LogError>> + Send;
 
     /// First kept offset and the offset that the next record will get.
     fn bounds(&self, partition: Partition) -> impl Future<Output = Result<(Offset, Offset), LogError>> + Send;

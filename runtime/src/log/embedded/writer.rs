@@ -30,7 +30,11 @@ pub(super) struct Append {
 pub(super) enum Command {
     Append(Append),
     /// From now on the partition begins at `first`.
-    Retain { partition: Partition, first: Offset, reply: oneshot::Sender<Result<(), LogError>> },
+    Retain {
+        partition: Partition,
+        first: Offset,
+        reply: oneshot::Sender<Result<(), LogError>>,
+    },
 }
 
 pub(super) struct Writer {
