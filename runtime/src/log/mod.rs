@@ -43,20 +43,26 @@ pub struct Identity {
     pub partitions: u32,
 }
 
-#[derive(Debug, thiserror::Error)]
+/// What a log answers instead of records.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// Reading from before what retention has kept: records are lost for the reader.
     #[error(
-        "partition {partition}: offsets {wanted} to {first} are gone from the log (retention); \
-             raise the retention, restore them, or accept the loss with a new checkpoint"
+        "partition {partition}: offsets {wanted} to {last} are gone from the log (retention); \
+         raise the retention, restore them, or accept the loss with a new checkpoint",
+        last = first.saturating_sub(1)
     )]
     Gone { partition: Partition, wanted: Offset, first: Offset },
+    /// Reading from after the end: the reader comes from another log, or this one was cut.
     #[error(
-        "partition {partition}: offset {wanted} is beyond the log's end {end}: this is not the log that the checkpoint was made on"
+        "partition {partition}: offset {wanted} is beyond the log's end {end}: \
+         this is not the log that the checkpoint was made on"
     )]
     Beyond { partition: Partition, wanted: Offset, end: Offset },
+    /// The partition's number is not below [`Identity::partitions`].
     #[error("no partition {0} in this log")]
     NoPartition(Partition),
+    /// Nothing was appended. Sizes are key and value together.
     #[error("a record of {size} bytes is over the limit of {limit} bytes (log.max_record_bytes)")]
     TooLarge { size: usize, limit: usize },
     /// Worth trying again: the log is away for the moment.
@@ -70,10 +76,12 @@ pub enum LogError {
 /// A partitioned, durable log. Every implementation passes one conformance suite
 /// (`tests/tests/log_conformance.rs`).
 pub trait Log: Send + Sync + 'static {
+    /// Which log this is; never changes while the log is open.
     fn identity(&self) -> Identity;
 
     /// Appends in order, all to one partition, and returns the first offset. When it returns, the
-    /// records are durable. On an error none, some or all of them may have been appended.
+    /// records are durable. On an error none, some or all of them may have been appended: a prefix,
+    /// each record whole. The same holds when the future is dropped.
     fn append(
         &self,
         partition: Partition,
@@ -84,7 +92,9 @@ pub trait Log: Send + Sync + 'static {
     fn bounds(&self, partition: Partition) -> impl Future<Output = Result<(Offset, Offset), LogError>> + Send;
 
     /// Records from `from` on, without a gap: at most `max_records` and about `max_bytes`, at least
-    /// one. Waits until there is one. Cancel-safe.
+    /// one. Waits until there is one. Cancel-safe. Any number of readers.
+    ///
+    /// Errors: [`LogError::Gone`], [`LogError::Beyond`]; a failed log still gives what is durable.
     fn read(
         &self,
         partition: Partition,
@@ -96,3 +106,52 @@ pub trait Log: Send + Sync + 'static {
 
 /// A log shared between tasks.
 pub type Shared<L> = Arc<L>;
+
+/// Consecutive records of one partition: what the first stage hands to the next, by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    partition: Partition,
+    records: Vec<Record>,
+}
+
+impl Batch {
+    /// Takes records that begin at `from`. A gap is [`LogError::Failed`]: offsets are processed
+    /// without one, whatever a log delivers.
+    pub fn new(partition: Partition, from: Offset, records: Vec<Record>) -> Result<Batch, LogError> {
+        if records.is_empty() {
+            return Err(LogError::Failed(format!("partition {partition}: an empty batch at offset {from}")));
+        }
+        for (expected, record) in (from..).zip(&records) {
+            if record.offset != expected {
+                return Err(LogError::Failed(format!(
+                    "partition {partition}: offset {expected} is missing, the log delivered {} instead",
+                    record.offset
+                )));
+            }
+        }
+        Ok(Batch { partition, records })
+    }
+
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// The first record's offset.
+    pub fn first(&self) -> Offset {
+        self.records.first().map_or(0, |r| r.offset)
+    }
+
+    /// The offset after the last record.
+    pub fn next(&self) -> Offset {
+        self.records.last().map_or(0, |r| r.offset + 1)
+    }
+
+    /// In offset order; never empty.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    pub fn into_records(self) -> Vec<Record> {
+        self.records
+    }
+}
