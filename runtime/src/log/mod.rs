@@ -46,10 +46,14 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// Reading from before what retention has kept: records are lost for the reader.
-    #[error("partition {partition}: offsets {wanted} to {first} are gone from the log (retention); \
-             raise the retention, restore them, or accept the loss with a new checkpoint")]
+    #[error(
+        "partition {partition}: offsets {wanted} to {first} are gone from the log (retention); \
+             raise the retention, restore them, or accept the loss with a new checkpoint"
+    )]
     Gone { partition: Partition, wanted: Offset, first: Offset },
-    #[error("partition {partition}: offset {wanted} is beyond the log's end {end}: this is not the log that the checkpoint was made on")]
+    #[error(
+        "partition {partition}: offset {wanted} is beyond the log's end {end}: this is not the log that the checkpoint was made on"
+    )]
     Beyond { partition: Partition, wanted: Offset, end: Offset },
     #[error("no partition {0} in this log")]
     NoPartition(Partition),
@@ -70,7 +74,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// Appends in order, all to one partition, and returns the first offset. When it returns, the
     /// records are durable. On an error none, some or all of them may have been appended.
-    fn append(&self, partition: Partition, records: Vec<NewRecord>) -> impl Future<Output = Result<Offset, LogError>> + Send;
+    fn append(
+        &self,
+        partition: Partition,
+        records: Vec<NewRecord>,
+    ) -> impl Future<Output = Result<Offset, LogError>> + Send;
 
     /// First kept offset and the offset that the next record will get.
     fn bounds(&self, partition: Partition) -> impl Future<Output = Result<(Offset, Offset), LogError>> + Send;
