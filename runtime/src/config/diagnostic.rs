@@ -177,7 +177,7 @@ pub(super) fn read_bytes(path: &Path, expected: &str, found: &mut Findings) -> O
 /// Splits a parser's message into what is wrong and what to write instead.
 fn explain(message: &str) -> (String, String) {
     if let Some(field) = message.strip_prefix("missing field ") {
-        return (format!("{field} is missing"), format!("add a line {field} = ..."));
+        return (format!("{field} is missing"), format!("add a line {} = ...", field.trim_matches('`')));
     }
     match message.split_once(", expected ") {
         Some((what, expected)) => (what.to_owned(), format!("expected {expected}")),
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn parser_messages_say_what_and_how() {
-        assert_eq!(explain("missing field `name`"), ("`name` is missing".into(), "add a line `name` = ...".into()));
+        assert_eq!(explain("missing field `name`"), ("`name` is missing".into(), "add a line name = ...".into()));
         let (what, how) = explain("unknown field `nmae`, expected `name`");
         assert_eq!((what.as_str(), how.as_str()), ("unknown field `nmae`", "expected `name`"));
     }

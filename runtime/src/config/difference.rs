@@ -3,7 +3,9 @@
 //! Knows two documents. Does not know what the change does to outcomes: `concord rules what-if` finds that out.
 
 use std::collections::BTreeMap;
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
+
+use crate::types::FieldType;
 
 use super::document::{Document, Limits, RuleSet, Source};
 use super::mapping::{Codes, Mapping, Own, Table};
@@ -35,15 +37,15 @@ pub fn difference(active: Option<&Document>, proposal: &Document) -> Vec<String>
         "field",
         &active.fields,
         &proposal.fields,
-        |kind| format!(" ({})", debug(kind)),
+        |kind| format!(" ({})", word(kind)),
         |lines, what, a, b| {
-            changed(lines, what, &debug(a), &debug(b));
+            changed(lines, what, &word(a), &word(b));
         },
     );
     master(&mut lines, &active.master, &proposal.master);
     limits(&mut lines, &active.limits, &proposal.limits);
     let (before, after) = (active.policies.stale_data, proposal.policies.stale_data);
-    changed(&mut lines, "policy stale_data", &debug(&before), &debug(&after));
+    changed(&mut lines, "policy stale_data", &before.as_str(), &after.as_str());
     lines
 }
 
@@ -194,7 +196,13 @@ fn changed<T: Eq + Display>(lines: &mut Vec<String>, what: &str, before: &T, aft
     }
 }
 
-/// An enum's word in lower case.
-fn debug(value: &impl Debug) -> String {
-    format!("{value:?}").to_lowercase()
+/// The word of the `[fields]` table.
+fn word(kind: &FieldType) -> &'static str {
+    match kind {
+        FieldType::Integer => "integer",
+        FieldType::Decimal => "decimal",
+        FieldType::Money => "money",
+        FieldType::Text => "text",
+        FieldType::Boolean => "boolean",
+    }
 }

@@ -166,6 +166,16 @@ pub enum StaleData {
     Warn,
 }
 
+impl StaleData {
+    /// As it stands in the pipeline file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StaleData::StopSelling => "stop-selling",
+            StaleData::Warn => "warn",
+        }
+    }
+}
+
 /// Decisions about the pipeline as a whole that are no rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -132,7 +132,7 @@ impl Reader<'_> {
         for (key, value) in entries {
             seen.insert(key.get_ref().clone());
             match key.get_ref().as_str() {
-                "pipeline" => head = self.section::<RawPipeline>(value),
+                "pipeline" => head = self.section(value).inspect(|head| self.check_name(head)),
                 "log" => log = self.section(value).map_or(log, |raw| self.log(Some(raw))),
                 "clickhouse" => clickhouse = self.section(value).map_or(clickhouse, |raw| self.clickhouse(raw)),
                 "properties" => properties = self.section::<RawProperties>(value).map(|raw| self.path(&raw.file)),
@@ -149,11 +149,6 @@ impl Reader<'_> {
         self.require(&seen);
         limits.max_record_bytes = log.max_record_bytes as u64;
         let (head, rules) = (head?, rules?);
-        let name = head.name.get_ref();
-        if !names::is_source(name) {
-            let message = format!("`{name}` is no name of a pipeline");
-            self.report(head.name.span(), message, "lower-case letters, digits and `-`, at most 64");
-        }
         let data_dir = self.path(&head.data_dir);
         Some(PipelineFile {
             path: self.file.path.clone(),
@@ -183,6 +178,14 @@ impl Reader<'_> {
 
     fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
+    }
+
+    fn check_name(&mut self, head: &RawPipeline) {
+        let name = head.name.get_ref();
+        if !names::is_source(name) {
+            let message = format!("`{name}` is no name of a pipeline");
+            self.report(head.name.span(), message, "lower-case letters, digits and `-`, at most 64");
+        }
     }
 
     fn require(&mut self, seen: &BTreeSet<String>) {

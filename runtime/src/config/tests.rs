@@ -154,7 +154,7 @@ fn differences_are_told_in_lines() {
         "property H1: default capacities changed: DBL: 10 -> 12",
         "property MAD001: removed",
         "limit max_stay_nights: 365 -> 30",
-        "policy stale_data: stopselling -> warn",
+        "policy stale_data: stop-selling -> warn",
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for (line, part) in lines.iter().zip(expected) {
@@ -199,6 +199,7 @@ memory = "64 MB"
     let errors = PipelineFile::parse(Path::new("p.toml"), text).unwrap_err();
     let shown = errors.to_string();
     for part in [
+        "p.toml:2:8: `My Hotels` is no name of a pipeline",
         "p.toml:4:8: unknown log `kafka`; write kind = \"embedded\"",
         "p.toml:5:14: 0 is out of bounds; 1 to 1024",
         "p.toml:6:9: `topic` belongs to kind = \"fluvio\"",
@@ -208,11 +209,11 @@ memory = "64 MB"
         "p.toml:12:1: room_nights has a column `booked`",
         "p.toml:13:1: every pipeline has the field `closed`",
         "p.toml:15:1: `rate_currency` is the column of a money field's currency",
-        "p.toml:16:1: `plugin` is missing; add a line `plugin` = ...",
+        "p.toml:16:1: `plugin` is missing; add a line plugin = ...",
         "p.toml:19:8: the source `pms` has no mapping",
         "p.toml:22:8: there are two sources `pms`",
         "p.toml:24:11: both `mapping` and `identity = true`",
-        "a setting is nan",
+        "p.toml:26:12: a setting is NaN, which JSON cannot hold",
         "p.toml:28:1: unknown field `nmae`",
         "p.toml:30:10: `64 MB` is no size; expected one such as \"64 MiB\"",
         "p.toml:31:2: unknown section `limit`",
