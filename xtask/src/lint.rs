@@ -51,7 +51,7 @@ pub fn run(root: &Path, steps: &mut Steps) -> Result<()> {
     for finding in &found {
         println!("{finding}");
     }
-    if found.is_empty() { Ok(()) } else { Err(Finding(format!("{} findings", found.len())).into()) }
+    if found.is_empty() { Ok(()) } else { Err(Finding(format!("lint: {} to repair", found.len())).into()) }
 }
 
 fn check(name: &str, text: &str, here: &str, found: &mut Vec<String>) {
