@@ -1,0 +1,145 @@
+//! The pipeline file: what a pipeline consists of and where it runs.
+//!
+//! Knows the file's sections, their defaults and bounds. Does not open the files that it names (see `proposal`),
+//! and does not know which of them is active: that stands in the log.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::types::FieldType;
+
+use super::diagnostic::{ConfigErrors, Findings, TextFile};
+use super::document::{Limits, Policies};
+use super::raw;
+
+/// A pipeline file, checked. Every path is relative to the working directory, not to the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelineFile {
+    /// As it was given.
+    pub path: PathBuf,
+    pub name: String,
+    /// Where the log, the embedded store and `run.json` live.
+    pub data_dir: PathBuf,
+    /// Of the key that signs control records; made on first start.
+    pub key_file: PathBuf,
+    /// Who stands in `rule_changes`; `None` leaves it to the command line or the user's name.
+    pub author: Option<String>,
+    pub log: LogSettings,
+    pub clickhouse: ClickHouse,
+    /// Master data.
+    pub properties: Option<PathBuf>,
+    /// Declared inventory fields beyond capacity, availability and closed, by name.
+    pub fields: BTreeMap<Arc<str>, FieldType>,
+    pub rules: RuleFiles,
+    /// In the order of the file, at least one; names are unique.
+    pub sources: Vec<SourceSettings>,
+    /// Part of the configuration in the log: decisions depend on them.
+    pub limits: Limits,
+    /// Part of the configuration in the log.
+    pub policies: Policies,
+    /// Of this machine: no decision depends on it.
+    pub tuning: Tuning,
+}
+
+/// Which log, and its shape. The partition count of an existing log stays what it was when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    pub kind: LogKind,
+    /// 1 to 1,024.
+    pub partitions: u32,
+    /// 16 KiB to 16 MiB; also [`Limits::max_record_bytes`].
+    pub max_record_bytes: usize,
+}
+
+/// The logs that this build has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// One machine, in the data directory.
+    Embedded,
+}
+
+/// The database of the outputs and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClickHouse {
+    pub database: String,
+    pub place: Place,
+}
+
+/// Where ClickHouse runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this process.
+    Embedded {
+        /// A loopback address; port 0 takes a free one (`run.json` says which).
+        listen: SocketAddr,
+        /// libchdb; `None` looks at `CONCORD_LIBCHDB` and the cache of `cargo xtask setup`.
+        library: Option<PathBuf>,
+    },
+    /// A server or a cluster.
+    Server {
+        /// `http://` or `https://`, without user and path.
+        url: String,
+        user: String,
+        /// Holds the password; a final line break is not part of it.
+        password_file: Option<PathBuf>,
+        /// For `ON CLUSTER`.
+        cluster: Option<String>,
+    },
+}
+
+/// The rule set and the plugin that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFiles {
+    pub file: PathBuf,
+    pub plugin: PathBuf,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSettings {
+    pub name: Arc<str>,
+    pub plugin: PathBuf,
+    /// `None` is the identity.
+    pub mapping: Option<PathBuf>,
+    /// The `settings` table as JSON with sorted keys; `{}` when there is none.
+    pub settings: String,
+    /// Whether the source may send inventory. With `false`, several of its codes may mean one room type.
+    pub inventory: bool,
+}
+
+/// What a machine may tune: speed and memory, never an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Records per decided batch, 1 to 65,536.
+    pub batch_records: usize,
+    /// Events per call of a normalizer, 1 to 256.
+    pub call_records: usize,
+    /// Memory for the state of properties, in bytes, at least 1 MiB.
+    pub cache_bytes: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning { batch_records: 4096, call_records: 128, cache_bytes: 256 << 20 }
+    }
+}
+
+impl PipelineFile {
+    /// Reads and checks a pipeline file; reports everything that is wrong in it. The files it names are not opened.
+    pub fn read(path: &Path) -> Result<PipelineFile, ConfigErrors> {
+        let mut found = Findings::default();
+        let expected = "a pipeline file in TOML (-c FILE), with at least [pipeline], [rules] and one [[source]]";
+        let file = TextFile::read(path, expected, &mut found);
+        let pipeline = file.and_then(|file| raw::pipeline(&file, &mut found));
+        found.finish_with(pipeline)
+    }
+
+    /// As [`PipelineFile::read`], from a text; `path` names it in messages and is what its paths are relative to.
+    pub fn parse(path: &Path, text: &str) -> Result<PipelineFile, ConfigErrors> {
+        let mut found = Findings::default();
+        let pipeline = raw::pipeline(&TextFile { path: path.into(), text: text.into() }, &mut found);
+        found.finish_with(pipeline)
+    }
+}
