@@ -8,7 +8,7 @@
 mod parse;
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 use crate::{Day, Days, Decimal, Money, Rejection, number, time};
 
@@ -30,6 +30,48 @@ pub enum Json<'a> {
     List(Vec<Json<'a>>),
     /// `{...}`, keys in the order of the text, each once.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+impl Display for Json<'_> {
+    /// Compact JSON; numbers as they were written.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Json::Null => f.write_str("null"),
+            Json::Boolean(value) => value.fmt(f),
+            Json::Number(digits) => f.write_str(digits),
+            Json::Text(text) => write_text(f, text),
+            Json::List(elements) => {
+                f.write_char('[')?;
+                for (index, element) in elements.iter().enumerate() {
+                    f.write_str(if index == 0 { "" } else { "," })?;
+                    element.fmt(f)?;
+                }
+                f.write_char(']')
+            }
+            Json::Object(entries) => {
+                f.write_char('{')?;
+                for (index, (key, value)) in entries.iter().enumerate() {
+                    f.write_str(if index == 0 { "" } else { "," })?;
+                    write_text(f, key)?;
+                    write!(f, ":{value}")?;
+                }
+                f.write_char('}')
+            }
+        }
+    }
+}
+
+fn write_text(f: &mut std::fmt::Formatter<'_>, text: &str) -> std::fmt::Result {
+    f.write_char('"')?;
+    for character in text.chars() {
+        match character {
+            '"' => f.write_str("\\\"")?,
+            '\\' => f.write_str("\\\\")?,
+            '\0'..='\u{1f}' => write!(f, "\\u{:04x}", u32::from(character))?,
+            _ => f.write_char(character)?,
+        }
+    }
+    f.write_char('"')
 }
 
 /// A document that was read.

@@ -106,3 +106,10 @@ fn refusals_name_the_place_and_the_value() {
     );
     assert_eq!(document.root().list().err().unwrap().0, "document: an object is not a list");
 }
+
+#[test]
+fn what_was_read_can_be_written() {
+    let text = r#"{"a":[1.50,-2e3,null,true,{}],"é\"\\":"\u000a😀/"}"#;
+    let document = parse(text.as_bytes()).unwrap();
+    assert_eq!(document.root().value().to_string(), text);
+}
