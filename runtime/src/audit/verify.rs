@@ -213,7 +213,7 @@ impl Verifier {
                 return self.accept(row);
             }
         }
-        if self.last == Some(row.position) && row.hash == self.tip {
+        if row.hash == self.tip && row.sound {
             let detail = || "the row stands twice".to_owned();
             return self.find(row.position, Problem::Duplicate, detail);
         }
@@ -222,8 +222,8 @@ impl Verifier {
             return self.find(row.position, Problem::Moved, detail);
         }
         let continues = match next {
-            Some(next) if next.prev == row.hash => true,
             Some(next) if next.prev == self.tip => false,
+            Some(next) if next.prev == row.hash => true,
             _ => row.sound,
         };
         if !continues {

@@ -8,8 +8,6 @@ mod error;
 mod rowbinary;
 mod schema;
 mod tables;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
