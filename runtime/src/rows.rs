@@ -14,6 +14,11 @@ use crate::types::{Amount, Currency, Day, Status, Value};
 /// Milliseconds since 1970-01-01T00:00:00Z of the record that caused the row.
 pub type LogTime = i64;
 
+/// What the tables hold of a log time: producers may write any number, a `DateTime64` reaches from 1900 to 2299.
+pub fn stored_log_time(time: LogTime) -> LogTime {
+    time.clamp(-2_208_988_800_000, 10_413_791_999_999)
+}
+
 /// One room night as it now stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoomNightRow {
@@ -296,7 +301,7 @@ pub struct StateRow {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditHead {
     /// Of the last row; zeros before the first.
-    pub hash: [u8; 32],
+    pub hash: crate::audit::Hash,
     /// Rows so far.
     pub rows: u64,
     /// Position of the last row.
@@ -315,6 +320,9 @@ pub struct Decided {
     pub audit_before: AuditHead,
     /// In the order (offset, seq).
     pub conflicts: Vec<ConflictRow>,
+    /// The chain's hash after each of `conflicts`, as [`crate::audit::chain`] gives them; left empty, the store
+    /// computes them from `audit_before`.
+    pub conflict_hashes: Vec<crate::audit::Hash>,
     /// In the order (offset, seq).
     pub dead_letters: Vec<DeadLetterRow>,
     /// At most one per (property, date, room type, stay): the last.

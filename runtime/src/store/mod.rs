@@ -1,1 +1,409 @@
-//! (being written)
+//! The ClickHouse store: the only place that speaks to ClickHouse, embedded or not, over its HTTP interface.
+//!
+//! Knows the tables, how to write a decided batch so that it stands once, and how to read the worker's state back.
+//! Does not know what the rows mean nor when to write them.
+
+mod append;
+mod error;
+mod rowbinary;
+mod schema;
+mod tables;
+mod write;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::Client;
+use clickhouse::query::BytesCursor;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::audit::{Finding, Verifier};
+use crate::log::Partition;
+use crate::rows::AuditHead;
+use crate::types::FieldType;
+use append::Tails;
+use rowbinary::Rows;
+use schema::{FieldColumn, Layout};
+
+pub use error::{Backoff, StoreError, with_retry};
+
+/// How to reach ClickHouse.
+#[derive(Clone)]
+pub struct Options {
+    /// `http://host:port` or `https://host:port`.
+    pub url: String,
+    pub user: String,
+    pub password: String,
+    pub database: String,
+    /// The cluster, by the name in the servers' `remote_servers`: replicas of one shard. Tables are then replicated,
+    /// and what must be exact is written and read with a quorum.
+    pub cluster: Option<String>,
+    /// Concord runs the engine itself: rows are synced to disk before they are acknowledged.
+    pub embedded: bool,
+    /// How long one request may take without any answer. The default is a minute.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            url: "http://127.0.0.1:8123".to_owned(),
+            user: "default".to_owned(),
+            password: String::new(),
+            database: "concord".to_owned(),
+            cluster: None,
+            embedded: false,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A connection to ClickHouse. Clones share its connections and what it knows of the tables.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Without a database: for what must work before there is one.
+    server: Client,
+    /// For queries of people and programs.
+    reader: Client,
+    /// For reads that must see every acknowledged row.
+    exact: Client,
+    writer: Client,
+    layout: Layout,
+    timeout: Duration,
+    /// The columns of `room_nights` for declared fields, as last seen.
+    fields: RwLock<Arc<Vec<FieldColumn>>>,
+    tails: Mutex<Tails>,
+}
+
+/// One entity of the worker's state: its key and its value.
+pub type StateEntry = (Vec<u8>, Vec<u8>);
+
+/// One insert statement's worth of rows.
+pub(crate) struct Insert {
+    statement: String,
+    body: Bytes,
+    token: Option<String>,
+}
+
+impl Insert {
+    pub(crate) fn new(table: &str, columns: &str, body: Bytes) -> Insert {
+        Insert { statement: format!("INSERT INTO {table} ({columns}) FORMAT RowBinary"), body, token: None }
+    }
+
+    /// An insert whose token ClickHouse has seen before is dropped.
+    pub(crate) fn with_token(self, token: String) -> Insert {
+        Insert { token: Some(token), ..self }
+    }
+}
+
+/// A stream of an answer's bytes.
+pub struct Answer {
+    cursor: BytesCursor,
+    timeout: Duration,
+}
+
+impl Answer {
+    /// The next bytes, `None` at the end. An error that ClickHouse meets half-way comes as an error, not as text.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        match tokio::time::timeout(self.timeout, self.cursor.next()).await {
+            Ok(chunk) => chunk.map_err(StoreError::from_client),
+            Err(_) => Err(StoreError::Timeout(self.timeout)),
+        }
+    }
+}
+
+impl Store {
+    /// Connects and checks that somebody answers who lets us in and is new enough. Creates nothing.
+    pub async fn connect(options: Options) -> Result<Store, StoreError> {
+        let server = client(&options)?;
+        let reader = server.clone().with_database(&options.database);
+        // A block is one insert and one insert one block, whatever its size: squashed to the end, never cut.
+        let mut writer = reader
+            .clone()
+            .with_setting("async_insert", "0")
+            .with_setting("max_insert_block_size", "16777216")
+            .with_setting("min_insert_block_size_rows", "16777216")
+            .with_setting("min_insert_block_size_bytes", "4294967296")
+            .with_setting("input_format_parallel_parsing", "0")
+            .with_setting("max_partitions_per_insert_block", "0")
+            .with_setting("optimize_on_insert", "0");
+        let mut exact = reader.clone();
+        if options.cluster.is_some() {
+            writer = writer.with_setting("insert_quorum", "auto").with_setting("insert_quorum_parallel", "0");
+            exact = exact.with_setting("select_sequential_consistency", "1");
+        }
+        let store = Store {
+            shared: Arc::new(Shared {
+                server,
+                reader,
+                exact,
+                writer,
+                layout: Layout { database: options.database, cluster: options.cluster, fsync: options.embedded },
+                timeout: options.timeout,
+                fields: RwLock::default(),
+                tails: Mutex::default(),
+            }),
+        };
+        store.check_version().await?;
+        Ok(store)
+    }
+
+    /// Creates the database and brings its tables, columns and views up to date with this program and the declared
+    /// fields. May run at any time, also while others write; also again after a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`] if a newer program was here, [`StoreError::Field`] if a field's column exists with
+    /// another type; then nothing was changed for any field.
+    pub async fn migrate(&self, fields: &[(&str, FieldType)]) -> Result<(), StoreError> {
+        let layout = &self.shared.layout;
+        for statement in schema::foundation(layout) {
+            self.execute(&statement).await?;
+        }
+        for statement in schema::pending(layout, self.schema_version().await?)? {
+            self.execute(&statement).await?;
+        }
+        self.declare_fields(fields).await
+    }
+
+    /// The newest migration that the database has; 0 for an empty one.
+    pub async fn schema_version(&self) -> Result<u32, StoreError> {
+        let mut rows = self.exact_rows("SELECT max(version) FROM schema_migrations")?;
+        Ok(rows.next(|row| row.u32()).await?.unwrap_or(0))
+    }
+
+    /// Gives `room_nights` the columns of these fields. To be called before a batch is written that was decided under
+    /// a configuration with new fields. Columns of fields no longer declared stay.
+    pub async fn declare_fields(&self, fields: &[(&str, FieldType)]) -> Result<(), StoreError> {
+        let layout = &self.shared.layout;
+        let missing = schema::missing_columns(layout, &self.columns().await?, fields)?;
+        for statement in &missing {
+            self.execute(statement).await?;
+        }
+        for view in schema::views(layout) {
+            self.execute(&view).await?;
+        }
+        let found = Arc::new(schema::field_columns(&self.columns().await?));
+        *self.shared.fields.write().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
+    }
+
+    /// What the worker remembers of one property: its entities in byte order of their keys. Reads a slice of the
+    /// table, however large it is.
+    pub async fn load_property(&self, partition: Partition, property: &str) -> Result<Vec<StateEntry>, StoreError> {
+        let query = self
+            .shared
+            .exact
+            .query("SELECT key, value FROM state FINAL WHERE partition = ? AND property = ? AND value != '' ORDER BY key")
+            .bind(partition)
+            .bind(property);
+        let mut rows = self.rows(query)?;
+        let mut entries = Vec::new();
+        while let Some(entry) = rows.next(|row| Some((row.string()?, row.string()?))).await? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// The same for several properties at once, one list for each, in the given order.
+    pub async fn load_properties(
+        &self,
+        partition: Partition,
+        properties: &[&str],
+    ) -> Result<Vec<Vec<StateEntry>>, StoreError> {
+        let query = self
+            .shared
+            .exact
+            .query(
+                "SELECT property, key, value FROM state FINAL WHERE partition = ? AND property IN ? AND value != '' \
+                 ORDER BY property, key",
+            )
+            .bind(partition)
+            .bind(properties);
+        let mut rows = self.rows(query)?;
+        let mut entries = vec![Vec::new(); properties.len()];
+        while let Some((property, entry)) =
+            rows.next(|row| Some((row.string()?, (row.string()?, row.string()?)))).await?
+        {
+            if let Some(at) = properties.iter().position(|name| name.as_bytes() == property) {
+                entries[at].push(entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// What belongs to the partition as a whole: the checkpoint and its company.
+    pub async fn load_partition(&self, partition: Partition) -> Result<Vec<StateEntry>, StoreError> {
+        self.load_property(partition, "").await
+    }
+
+    /// Runs any query; the answer comes in `format`, such as `JSONEachRow` or `PrettyCompact`.
+    pub fn query_raw(&self, sql: &str, format: &str) -> Result<Answer, StoreError> {
+        let cursor = self.shared.reader.query_raw(sql).fetch_bytes(format).map_err(StoreError::from_client)?;
+        Ok(Answer { cursor, timeout: self.shared.timeout })
+    }
+
+    /// Runs a query and reads its rows as JSON objects by column name. Values go into the query's `{name:Type}`
+    /// places, never into its text.
+    pub async fn query_json(&self, sql: &str, values: &[(&str, &str)]) -> Result<Vec<serde_json::Value>, StoreError> {
+        let mut query = self.shared.reader.query_raw(sql);
+        for (name, value) in values {
+            query = query.param(name, value);
+        }
+        let cursor = query.fetch_bytes("JSONEachRow").map_err(StoreError::from_client)?;
+        let mut answer = Answer { cursor, timeout: self.shared.timeout };
+        let mut text = Vec::new();
+        while let Some(chunk) = answer.next().await? {
+            text.extend_from_slice(&chunk);
+        }
+        serde_json::Deserializer::from_slice(&text)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| StoreError::Answer(error.to_string()))
+    }
+
+    /// The partitions that have conflict rows.
+    pub async fn audited_partitions(&self) -> Result<Vec<Partition>, StoreError> {
+        let mut rows = self.exact_rows("SELECT DISTINCT partition FROM conflicts ORDER BY partition")?;
+        let mut partitions = Vec::new();
+        while let Some(partition) = rows.next(|row| row.u32()).await? {
+            partitions.push(partition);
+        }
+        Ok(partitions)
+    }
+
+    /// Checks the chain of a partition's conflict rows against the end that its checkpoint remembers: how many rows
+    /// it has, and what is wrong. Memory is bounded here and in ClickHouse, which sorts on disk if it must.
+    pub async fn verify_audit(
+        &self,
+        partition: Partition,
+        expected: Option<AuditHead>,
+    ) -> Result<(u64, Vec<Finding>), StoreError> {
+        let sql = format!(
+            "SELECT {} FROM conflicts WHERE partition = {partition} ORDER BY offset, seq, recorded_at \
+             SETTINGS max_bytes_before_external_sort = 268435456",
+            tables::CONFLICTS
+        );
+        let mut rows = self.exact_rows(&sql)?;
+        let mut verifier = Verifier::new(partition, expected);
+        while let Some(row) = rows.next(tables::read_conflict).await? {
+            verifier.row(&row);
+        }
+        Ok(verifier.finish())
+    }
+
+    async fn check_version(&self) -> Result<(), StoreError> {
+        let query = self.shared.server.query_raw("SELECT version()");
+        let version = self.rows(query)?.next(|row| row.string()).await?;
+        let version = String::from_utf8_lossy(&version.unwrap_or_default()).into_owned();
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        if (parts.next(), parts.next()) >= (Some(25), Some(8)) {
+            return Ok(());
+        }
+        Err(StoreError::Refused(format!("its version is {version}")))
+    }
+
+    /// Names and types of `room_nights`.
+    async fn columns(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let query = self
+            .shared
+            .exact
+            .query("SELECT name, type FROM system.columns WHERE database = ? AND table = 'room_nights'")
+            .bind(&self.shared.layout.database);
+        let mut rows = self.rows(query)?;
+        let mut columns = Vec::new();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        while let Some(column) = rows.next(|row| Some((text(row.string()?), text(row.string()?)))).await? {
+            columns.push(column);
+        }
+        Ok(columns)
+    }
+
+    async fn execute(&self, statement: &str) -> Result<(), StoreError> {
+        let timeout = self.shared.timeout;
+        match tokio::time::timeout(timeout, self.shared.server.query_raw(statement).execute()).await {
+            Ok(done) => done.map_err(StoreError::from_client),
+            Err(_) => Err(StoreError::Timeout(timeout)),
+        }
+    }
+
+    /// Sends one insert as it is and waits until it is durable. Nothing is sent for no rows.
+    async fn insert(&self, insert: Insert) -> Result<(), StoreError> {
+        if insert.body.is_empty() {
+            return Ok(());
+        }
+        let timeout = Some(self.shared.timeout);
+        let mut request = self.shared.writer.insert_formatted_with(insert.statement).with_timeouts(timeout, timeout);
+        if let Some(token) = insert.token {
+            request = request.with_setting("insert_deduplication_token", token);
+        }
+        request.send(insert.body).await.map_err(|error| self.sent(error))?;
+        request.end().await.map_err(|error| self.sent(error))
+    }
+
+    fn sent(&self, error: clickhouse::error::Error) -> StoreError {
+        match error {
+            clickhouse::error::Error::TimedOut => StoreError::Timeout(self.shared.timeout),
+            error => StoreError::from_client(error),
+        }
+    }
+
+    /// Rows of a query that must see every acknowledged row.
+    pub(crate) fn exact_rows(&self, sql: &str) -> Result<Rows, StoreError> {
+        self.rows(self.shared.exact.query_raw(sql))
+    }
+
+    fn rows(&self, query: clickhouse::query::Query) -> Result<Rows, StoreError> {
+        let cursor = query.fetch_bytes("RowBinary").map_err(StoreError::from_client)?;
+        Ok(Rows::new(Answer { cursor, timeout: self.shared.timeout }))
+    }
+
+    fn fields(&self) -> Arc<Vec<FieldColumn>> {
+        Arc::clone(&self.shared.fields.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tails(&self) -> MutexGuard<'_, Tails> {
+        self.shared.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A sequentially consistent table takes one insert at a time.
+    fn one_insert_at_a_time(&self) -> bool {
+        self.shared.layout.cluster.is_some()
+    }
+}
+
+/// The HTTP client: without Nagle's algorithm, which would cost 40 ms per request, and with TLS where asked for.
+fn client(options: &Options) -> Result<Client, StoreError> {
+    /// Shorter than ClickHouse keeps an idle connection.
+    const IDLE: Duration = Duration::from_secs(2);
+    let mut tcp = HttpConnector::new();
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp.set_connect_timeout(Some(options.timeout.min(Duration::from_secs(10))));
+    tcp.enforce_http(false);
+    let secure = options.url.starts_with("https://");
+    if !secure && !options.url.starts_with("http://") {
+        let detail = format!("{} is no http:// or https:// address", options.url);
+        return Err(StoreError::Option { option: "url", detail });
+    }
+    let mut builder = HttpClient::builder(TokioExecutor::new());
+    let builder = builder.pool_idle_timeout(IDLE).pool_timer(hyper_util::rt::TokioTimer::new());
+    let client = if secure {
+        let provider = rustls::crypto::ring::default_provider();
+        let tls = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(provider)
+            .map_err(|error| StoreError::Tls(error.to_string()))?;
+        Client::with_http_client(builder.build(tls.https_only().enable_http1().wrap_connector(tcp)))
+    } else {
+        Client::with_http_client(builder.build(tcp))
+    };
+    let client = client.with_url(&options.url).with_user(&options.user).with_password(&options.password);
+    // On one machine compressing costs more than it saves.
+    Ok(if options.embedded { client.with_compression(clickhouse::Compression::None) } else { client })
+}

@@ -1,0 +1,421 @@
+//! The tables and views, and how they come into being: numbered migrations, then the declared fields as columns.
+//!
+//! Knows names, types, engines and keys: a contract with everyone who queries. Does not know what the rows mean.
+//!
+//! A migration is a list of statements that may run again after a crash; it is recorded when all have run. A released
+//! migration is never edited: what changes is a new one. Fields and views are no migrations, because they follow the
+//! configuration: they are brought up to date at every start and whenever a configuration comes into force.
+
+use crate::store::error::StoreError;
+use crate::types::FieldType;
+
+/// Where the tables live and who cares for their durability.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) database: String,
+    /// Replicas of one shard, by the name that the servers' configuration gives the cluster.
+    pub(crate) cluster: Option<String>,
+    /// Concord runs the engine: an acknowledged row must survive a power loss.
+    pub(crate) fsync: bool,
+}
+
+/// What a table needs of insert deduplication: how many blocks back a token is remembered.
+#[derive(Clone, Copy)]
+enum Tokens {
+    None,
+    Blocks(u32),
+}
+
+impl Layout {
+    /// A table's or view's full name, quoted.
+    pub(crate) fn name(&self, table: &str) -> String {
+        format!("{}.{}", quoted(&self.database), quoted(table))
+    }
+
+    fn on_cluster(&self) -> String {
+        self.cluster.as_ref().map(|cluster| format!(" ON CLUSTER {}", quoted(cluster))).unwrap_or_default()
+    }
+
+    fn create_database(&self) -> String {
+        format!("CREATE DATABASE IF NOT EXISTS {}{}", quoted(&self.database), self.on_cluster())
+    }
+
+    /// `engine` is of the MergeTree family; `keys` are its ORDER BY and, if any, PARTITION BY clauses.
+    fn table(&self, name: &str, columns: &str, engine: &str, keys: &str, tokens: Tokens, settings: &[&str]) -> String {
+        let replicated = if self.cluster.is_some() { "Replicated" } else { "" };
+        let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        if self.fsync {
+            settings.extend(["fsync_after_insert = 1".to_owned(), "fsync_part_directory = 1".to_owned()]);
+        }
+        if let Tokens::Blocks(blocks) = tokens {
+            settings.push(match self.cluster {
+                Some(_) => format!("replicated_deduplication_window = {blocks}, replicated_deduplication_window_seconds = 604800"),
+                None => format!("non_replicated_deduplication_window = {blocks}"),
+            });
+        }
+        let settings = if settings.is_empty() { String::new() } else { format!(" SETTINGS {}", settings.join(", ")) };
+        format!(
+            "CREATE TABLE IF NOT EXISTS {}{} ({columns}) ENGINE = {replicated}{engine} {keys}{settings}",
+            self.name(name),
+            self.on_cluster()
+        )
+    }
+
+    fn view(&self, name: &str, select: &str) -> String {
+        format!("CREATE OR REPLACE VIEW {}{} AS {select}", self.name(name), self.on_cluster())
+    }
+}
+
+/// A name as SQL takes it, whatever it holds.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// One step of the schema.
+struct Migration {
+    version: u32,
+    name: &'static str,
+    statements: fn(&Layout) -> Vec<String>,
+}
+
+/// In ascending order of version.
+const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "tables", statements: first_tables }];
+
+/// The schema that this program writes.
+pub(crate) fn newest_version() -> u32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// What must exist before anything can be recorded.
+pub(crate) fn foundation(layout: &Layout) -> Vec<String> {
+    let columns = "version UInt32, name String, program String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)";
+    let table = layout.table("schema_migrations", columns, "MergeTree", "ORDER BY version", Tokens::None, &[]);
+    vec![layout.create_database(), table]
+}
+
+/// The statements still to run on a database at version `found`, each migration followed by its record.
+pub(crate) fn pending(layout: &Layout, found: u32) -> Result<Vec<String>, StoreError> {
+    let known = newest_version();
+    if found > known {
+        return Err(StoreError::NewerSchema { database: layout.database.clone(), found, known });
+    }
+    let todo = MIGRATIONS.iter().filter(|migration| migration.version > found);
+    Ok(todo
+        .flat_map(|migration| {
+            let mut statements = (migration.statements)(layout);
+            statements.push(format!(
+                "INSERT INTO {} (version, name, program) SELECT {}, '{}', '{}'",
+                layout.name("schema_migrations"),
+                migration.version,
+                migration.name,
+                env!("CARGO_PKG_VERSION")
+            ));
+            statements
+        })
+        .collect())
+}
+
+/// How many blocks back a repeated token is recognised: far more than are written while a deposed worker, stopped
+/// at the worst moment, still has one insert to send.
+const WINDOW: u32 = 10_000;
+
+fn first_tables(layout: &Layout) -> Vec<String> {
+    vec![
+        layout.table(
+            "room_nights",
+            "property String, date Date32, room_type String, \
+             capacity Nullable(Int32), booked Nullable(Int32), held Nullable(Int32), available Nullable(Int32), \
+             sources Map(String, String), rule_set LowCardinality(String), version UInt64, log_time DateTime64(3, 'UTC')",
+            "ReplacingMergeTree(version)",
+            "PARTITION BY toYYYYMM(date) ORDER BY (property, date, room_type)",
+            Tokens::None,
+            &[],
+        ),
+        layout.table(
+            "reservations",
+            "property String, date Date32, room_type String, stay String, \
+             outcome LowCardinality(String), status LowCardinality(String), arrival Date32, departure Date32, room String, \
+             lines Array(String), references Array(String), \
+             amount Nullable(Decimal(18, 4)), currency LowCardinality(Nullable(String)), guests Nullable(UInt32), \
+             source LowCardinality(String), rule_id LowCardinality(String), \
+             version UInt64, is_deleted UInt8, log_time DateTime64(3, 'UTC')",
+            "ReplacingMergeTree(version, is_deleted)",
+            "PARTITION BY toYYYYMM(date) ORDER BY (property, date, room_type, stay)",
+            Tokens::None,
+            &[],
+        ),
+        conflicts(layout),
+        layout.table(
+            "rule_changes",
+            "sequence UInt64, name String, version String, hash String, text String, diff String, author String, \
+             reason String, log_time DateTime64(3, 'UTC')",
+            "MergeTree",
+            "ORDER BY sequence",
+            Tokens::Blocks(100),
+            &[],
+        ),
+        layout.table(
+            "dead_letters",
+            "source LowCardinality(String), id String, kind LowCardinality(String), reason String, payload String, \
+             plugin LowCardinality(String), partition UInt32, offset UInt64, seq UInt32, log_time DateTime64(3, 'UTC')",
+            "MergeTree",
+            "ORDER BY (partition, offset, seq)",
+            Tokens::Blocks(WINDOW),
+            &[],
+        ),
+        // `stale_at` and the policy lie beside the state that was true when the row was written: a view can then tell
+        // at query time what has become stale since, also when nobody writes any more.
+        layout.table(
+            "source_freshness",
+            "source LowCardinality(String), property String, last_record Nullable(DateTime64(3, 'UTC')), \
+             last_source_time Nullable(DateTime64(3, 'UTC')), last_heartbeat Nullable(DateTime64(3, 'UTC')), \
+             state LowCardinality(String), stale_at Nullable(DateTime64(3, 'UTC')), \
+             when_all_stale LowCardinality(String), version UInt64",
+            "ReplacingMergeTree(version)",
+            "ORDER BY (source, property)",
+            Tokens::None,
+            &[],
+        ),
+        layout.table(
+            "properties",
+            "property String, name String, region LowCardinality(String), class LowCardinality(String), \
+             time_zone LowCardinality(String), version UInt64",
+            "ReplacingMergeTree(version)",
+            "ORDER BY property",
+            Tokens::None,
+            &[],
+        ),
+        // Small granules: a property is loaded on its first touch, and its entities are few.
+        layout.table(
+            "state",
+            "partition UInt32, property String, key String, value String, version UInt64",
+            "ReplacingMergeTree(version)",
+            "ORDER BY (partition, property, key)",
+            Tokens::None,
+            &["index_granularity = 1024"],
+        ),
+    ]
+}
+
+/// The audit trail. No PARTITION BY: a block is one part, so it is written whole or not at all. The minmax index
+/// finds the newest rows of a partition, the projection any row by its position.
+fn conflicts(layout: &Layout) -> String {
+    layout.table(
+        "conflicts",
+        "property String, date Date32, room_type String, stay String, kind LowCardinality(String), \
+         decision LowCardinality(String), field LowCardinality(String), \
+         claims Array(Tuple(source String, value String, revision String, offset UInt64)), \
+         winner_source LowCardinality(String), winner_value String, rule_id LowCardinality(String), \
+         rule_set LowCardinality(String), reason String, cause LowCardinality(String), plugin LowCardinality(String), \
+         partition UInt32, offset UInt64, seq UInt32, log_time DateTime64(3, 'UTC'), \
+         recorded_at DateTime64(3, 'UTC') DEFAULT now64(3), prev_hash FixedString(32), hash FixedString(32), \
+         INDEX position (partition, offset) TYPE minmax GRANULARITY 1, \
+         PROJECTION by_position (SELECT _part_offset ORDER BY partition, offset, seq)",
+        "MergeTree",
+        "ORDER BY (property, date, room_type, partition, offset, seq)",
+        Tokens::Blocks(WINDOW),
+        &[],
+    )
+}
+
+/// The views, made anew whenever a column came to `room_nights` (a view's `*` is what it was when the view was made).
+pub(crate) fn views(layout: &Layout) -> Vec<String> {
+    vec![layout.view("room_nights_now", &room_nights_now(layout)), layout.view("bookings", &bookings(layout))]
+}
+
+/// One current row per room night. `sellable` is where the stale-data policy acts: a room night is not for sale when
+/// nothing is available, or when every source of the property is stale and the policy says stop. What no source has
+/// reported freshness for counts as fresh; what no term limits counts as available. Conditions on `property` and
+/// `date` reach the tables below, so each query reads a slice.
+fn room_nights_now(layout: &Layout) -> String {
+    format!(
+        "SELECT r.*, f.freshness AS freshness, \
+         toBool(ifNull(r.available, 1) > 0 AND NOT ifNull(f.stopped, 0)) AS sellable \
+         FROM (SELECT * FROM {room_nights} FINAL) AS r LEFT JOIN (\
+         SELECT property, \
+         mapFromArrays(groupArray(toString(source)), groupArray(if(stale_at <= now64(3), 'stale', toString(state)))) AS freshness, \
+         countIf(stale_at <= now64(3)) = count() AND max(when_all_stale) = 'stop' AS stopped \
+         FROM {freshness} FINAL GROUP BY property) AS f ON r.property = f.property",
+        room_nights = layout.name("room_nights"),
+        freshness = layout.name("source_freshness"),
+    )
+}
+
+/// Accepted stays, one row each. A stay shows only while all of its nights stand: an insert over several months
+/// arrives month by month, and half a stay is none.
+fn bookings(layout: &Layout) -> String {
+    let last: String = [
+        "room_type", "status", "room", "lines", "references", "amount", "currency", "guests", "source", "rule_id", "log_time",
+    ]
+    .iter()
+    .map(|column| format!(", argMax(n.`{column}`, n.version) AS `{column}`"))
+    .collect();
+    format!(
+        "SELECT n.property AS property, n.stay AS stay, n.arrival AS arrival, n.departure AS departure, \
+         toUInt32(dateDiff('day', n.arrival, n.departure)) AS nights{last}, max(n.version) AS version \
+         FROM (SELECT * FROM {reservations} FINAL WHERE outcome = 'accepted') AS n \
+         GROUP BY n.property, n.stay, n.arrival, n.departure HAVING count() = nights",
+        reservations = layout.name("reservations"),
+    )
+}
+
+/// A declared field and the column, or for money the two columns, that hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldColumn {
+    pub(crate) name: String,
+    pub(crate) kind: FieldType,
+}
+
+/// The currency of a money field.
+pub(crate) fn currency_column(field: &str) -> String {
+    format!("{field}_currency")
+}
+
+const MONEY_CURRENCY: &str = "LowCardinality(Nullable(String))";
+
+fn column_type(kind: FieldType) -> &'static str {
+    match kind {
+        FieldType::Integer => "Nullable(Int64)",
+        FieldType::Decimal | FieldType::Money => "Nullable(Decimal(18, 4))",
+        FieldType::Text => "Nullable(String)",
+        FieldType::Boolean => "Nullable(Bool)",
+    }
+}
+
+/// The columns that a field needs, with their types.
+fn needed(name: &str, kind: FieldType) -> Vec<(String, &'static str)> {
+    let mut columns = vec![(name.to_owned(), column_type(kind))];
+    if kind == FieldType::Money {
+        columns.push((currency_column(name), MONEY_CURRENCY));
+    }
+    columns
+}
+
+/// Columns of `room_nights` that no field can have: its own, and what the view adds.
+const RESERVED: &[&str] = &[
+    "property", "date", "room_type", "capacity", "booked", "held", "available", "sources", "rule_set", "version",
+    "log_time", "freshness", "sellable", "stopped",
+];
+
+/// The statements that give `room_nights` the columns of `declared`, `existing` being the (name, type) pairs it has.
+/// Checks everything before it answers: a refused field changes nothing.
+pub(crate) fn missing_columns(
+    layout: &Layout,
+    existing: &[(String, String)],
+    declared: &[(&str, FieldType)],
+) -> Result<Vec<String>, StoreError> {
+    let mut wanted: Vec<(String, &'static str, &str)> = Vec::new();
+    let mut statements = Vec::new();
+    for &(field, kind) in declared {
+        let refuse = |detail: String| Err(StoreError::Field { field: field.to_owned(), detail });
+        for (column, column_type) in needed(field, kind) {
+            if RESERVED.contains(&column.as_str()) {
+                return refuse(format!("room_nights has a column {column} of its own: choose another name"));
+            }
+            if let Some((_, _, other)) = wanted.iter().find(|(name, _, _)| *name == column) {
+                return refuse(format!("its column {column} is also one of the field {other}: choose another name"));
+            }
+            match existing.iter().find(|(name, _)| *name == column) {
+                Some((_, found)) if found == column_type => {}
+                Some((_, found)) => {
+                    return refuse(format!(
+                        "it needs a column {column} {column_type}, but room_nights already has it as {found} from an \
+                         earlier configuration: give the field another name, or drop the old column with its values \
+                         (ALTER TABLE room_nights DROP COLUMN {column})"
+                    ));
+                }
+                None => statements.push(format!(
+                    "ALTER TABLE {}{} ADD COLUMN IF NOT EXISTS {} {column_type}",
+                    layout.name("room_nights"),
+                    layout.on_cluster(),
+                    quoted(&column)
+                )),
+            }
+            wanted.push((column, column_type, field));
+        }
+    }
+    Ok(statements)
+}
+
+/// Every field that `room_nights` has columns for, in byte order of the names: also those that the configuration no
+/// longer declares, because records decided under an earlier one may still be written.
+pub(crate) fn field_columns(existing: &[(String, String)]) -> Vec<FieldColumn> {
+    let is = |name: &str, column_type: &str| existing.iter().any(|(n, t)| n == name && t == column_type);
+    let mut fields: Vec<FieldColumn> = existing
+        .iter()
+        .filter(|(name, _)| !RESERVED.contains(&name.as_str()))
+        .filter_map(|(name, found)| {
+            let kind = match found.as_str() {
+                "Nullable(Int64)" => FieldType::Integer,
+                "Nullable(Decimal(18, 4))" if is(&currency_column(name), MONEY_CURRENCY) => FieldType::Money,
+                "Nullable(Decimal(18, 4))" => FieldType::Decimal,
+                "Nullable(String)" => FieldType::Text,
+                "Nullable(Bool)" => FieldType::Boolean,
+                _ => return None,
+            };
+            Some(FieldColumn { name: name.clone(), kind })
+        })
+        .collect();
+    fields.sort_by(|a, b| a.name.cmp(&b.name));
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout { database: "concord".into(), cluster: None, fsync: true }
+    }
+
+    fn columns(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        assert!(matches!(pending(&layout(), 99), Err(StoreError::NewerSchema { found: 99, .. })));
+        assert!(pending(&layout(), newest_version()).is_ok_and(|statements| statements.is_empty()));
+    }
+
+    #[test]
+    fn a_cluster_gets_replicated_tables() {
+        let cluster = Layout { cluster: Some("hotels".into()), fsync: false, ..layout() };
+        let statements = pending(&cluster, 0).unwrap_or_default();
+        let tables: Vec<_> = statements.iter().filter(|s| s.starts_with("CREATE TABLE")).collect();
+        assert_eq!(tables.len(), 8);
+        for table in tables {
+            assert!(table.contains("ON CLUSTER `hotels`") && table.contains("ENGINE = Replicated"), "{table}");
+            assert!(!table.contains("fsync") && !table.contains("non_replicated"), "{table}");
+        }
+    }
+
+    #[test]
+    fn only_missing_columns_are_added_and_clashes_are_named() {
+        let existing = columns(&[("property", "String"), ("min_stay", "Nullable(Int64)")]);
+        let add = missing_columns(&layout(), &existing, &[("min_stay", FieldType::Integer), ("price", FieldType::Money)]);
+        assert_eq!(add.map(|statements| statements.len()).ok(), Some(2));
+        let refused = |declared: &[(&str, FieldType)]| {
+            missing_columns(&layout(), &existing, declared).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(refused(&[("min_stay", FieldType::Text)]).contains("already has it as Nullable(Int64)"));
+        assert!(refused(&[("version", FieldType::Text)]).contains("of its own"));
+        let twice = [("price", FieldType::Money), ("price_currency", FieldType::Text)];
+        assert!(refused(&twice).contains("also one of the field price"));
+    }
+
+    #[test]
+    fn fields_are_found_again_by_their_columns() {
+        let existing = columns(&[
+            ("property", "String"),
+            ("price", "Nullable(Decimal(18, 4))"),
+            ("price_currency", MONEY_CURRENCY),
+            ("discount", "Nullable(Decimal(18, 4))"),
+            ("note", "Nullable(String)"),
+        ]);
+        let found: Vec<_> = field_columns(&existing).into_iter().map(|field| (field.name, field.kind)).collect();
+        let expected =
+            [("discount", FieldType::Decimal), ("note", FieldType::Text), ("price", FieldType::Money)].map(|(n, k)| (n.to_owned(), k));
+        assert_eq!(found, expected);
+    }
+}
