@@ -1,0 +1,60 @@
+//! What a plugin may use. Knows the bounds and their defaults; does not know how they are enforced.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds of one plugin. They are part of the configuration in the log, since a verdict may depend
+/// on them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Wasm instructions, roughly, that one record or one contest may take. 10 million are about
+    /// 10 ms; a booking of 600 bytes takes about 20 thousand in a Rust plugin.
+    pub fuel_per_record: u64,
+    /// The same for one `split`: a delivery may hold thousands of records.
+    pub fuel_per_delivery: u64,
+    /// The same for `describe` and `configure`, and for the start of an instance.
+    pub fuel_to_start: u64,
+    /// Linear memory of an instance, in bytes.
+    pub memory_bytes: usize,
+    /// What one reply may hand over, in bytes as the host keeps it.
+    pub output_bytes: usize,
+    /// The same for the reply of `split`, which may hold a whole delivery.
+    pub split_output_bytes: usize,
+    /// Changes that one record may make.
+    pub changes_per_record: usize,
+    /// Reservation lines, over all changes of one record.
+    pub lines_per_record: usize,
+    /// References of one line.
+    pub references_per_line: usize,
+    /// Room nights that one record may set, of inventory and of stays together.
+    pub room_nights_per_record: usize,
+    /// Parts that one delivery may be split into.
+    pub parts_per_delivery: usize,
+    /// The longest stay, in nights.
+    pub nights_per_stay: u32,
+    /// The longest code, name or id, in bytes.
+    pub code_bytes: usize,
+    /// The longest value of a text field and the longest reason, in bytes.
+    pub text_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            fuel_per_record: 20_000_000,
+            fuel_per_delivery: 2_000_000_000,
+            fuel_to_start: 2_000_000_000,
+            memory_bytes: 64 << 20,
+            output_bytes: 1 << 20,
+            split_output_bytes: 64 << 20,
+            changes_per_record: 4_096,
+            lines_per_record: 1_024,
+            references_per_line: 64,
+            room_nights_per_record: 20_000,
+            parts_per_delivery: 100_000,
+            nights_per_stay: 365,
+            code_bytes: 256,
+            text_bytes: 4_096,
+        }
+    }
+}
