@@ -168,7 +168,7 @@ pub(super) const HOSTILE_FOR_ALL: &[&str] = &[
 pub(super) const HARMLESS: &[&str] = &[
     "SELECT 1",
     "select count() from nights where property = 'DROP TABLE nights; --'",
-    "SELECT * FROM concord.nights FINAL ORDER BY day LIMIT 1;",
+    "SELECT * FROM concord.nights ORDER BY day LIMIT 1;",
     "WITH x AS (SELECT day FROM nights) SELECT max(day) FROM x",
     "(SELECT 1) UNION ALL (SELECT 2)",
     "SELECT 'file(''x'')', \"day\" AS `a / b` FROM nights -- url('x')",

@@ -334,15 +334,18 @@ impl Job {
         let parameters = &self.request.parameters;
         let passed = gate::pass(self.role, &statement.text, parameters, &pool.catalog)?;
         let default = self.request.default_format.clone();
-        let key = self.key(statement.rows.is_some())?;
-        let mut connection = pool.take(&key)?;
         if let Some(rows) = &statement.rows {
             let format = statement.format.or(default).unwrap_or_else(|| "Values".to_owned());
             let rows: Vec<&[u8]> = rows.iter().map(Bytes::as_ref).collect();
+            let plain = format.eq_ignore_ascii_case("Values") && !gate::rows_may_compute(&rows, &pool.catalog);
+            let key = self.key(plain)?;
+            let mut connection = pool.take(&key)?;
             let answer = connection.insert(&statement.text, &format, parameters, &rows)?;
             pool.give(key, connection);
             return Ok(Prepared::Answer { answer, format });
         }
+        let key = self.key(false)?;
+        let mut connection = pool.take(&key)?;
         self.confirm(&mut connection, &statement.text)?;
         let format = statement.format.or(default).unwrap_or_else(|| "TabSeparated".to_owned());
         if passed == Passed::Select && format::streams(&format) {
@@ -380,7 +383,7 @@ impl Job {
         }
     }
 
-    fn key(&self, rows: bool) -> Result<Key, Failure> {
+    fn key(&self, plain_rows: bool) -> Result<Key, Failure> {
         let mut settings: Vec<(String, String)> = Vec::new();
         for (name, value) in &self.request.settings {
             if gate::setting(self.role, name, &self.shared.pool.catalog)? == Verdict::Apply {
@@ -391,8 +394,7 @@ impl Job {
         settings.sort();
         let given = |name: &str| self.request.settings.iter().any(|(other, _)| other == name);
         let mut add = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
-        if rows {
-            // Rows are data: an expression among them could name a file.
+        if plain_rows {
             add("input_format_values_interpret_expressions", "0");
             add("input_format_values_deduce_templates_of_expressions", "0");
         }

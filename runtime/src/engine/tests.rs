@@ -122,7 +122,7 @@ async fn errors_have_code_and_status() {
         ("SELECT 1; SELECT 2", 400, "62"),
         ("SELECT 'open", 400, "62"),
         ("", 400, "62"),
-        ("INSERT INTO nights (day) VALUES ('x')", 400, "6"),
+        ("INSERT INTO nights (day) FORMAT TSV\nx", 400, "27"),
         ("INSERT INTO nowhere VALUES (1)", 404, "60"),
         ("DROP TABLE nowhere", 404, "60"),
     ] {
@@ -257,11 +257,12 @@ async fn the_writer_stays_within_the_tables() {
         assert_eq!((got.status.as_u16(), got.code.as_deref()), (403, Some("497")), "{statement}: {}", got.body);
     }
     for statement in [
-        "CREATE VIEW v AS SELECT * FROM nights FINAL",
+        "CREATE VIEW v AS SELECT * FROM nights",
         "CREATE TABLE r (k String, v UInt64, engine_x UInt8) ENGINE = ReplacingMergeTree(v) ORDER BY k PARTITION BY substring(k, 1, 1)",
         "ALTER TABLE r ADD COLUMN x Nullable(Int32)",
         "ALTER TABLE r ADD PROJECTION p (SELECT k, v ORDER BY v)",
         "INSERT INTO r (k, v, engine_x) VALUES ('a', 1, 0), ('b', 2, 0)",
+        "INSERT INTO r (k, v, engine_x) VALUES (concat('c', 'd'), 1 + 2, toUInt8('0'))",
         "INSERT INTO r (k, v, engine_x) SELECT k, v + 1, 0 FROM r",
         "OPTIMIZE TABLE r FINAL",
         "ALTER TABLE r DELETE WHERE k = 'a' SETTINGS mutations_sync = 2",
@@ -339,7 +340,7 @@ const HOLD: &str = "CONCORD_TEST_HOLD_DIRECTORY";
 async fn a_directory_has_one_process() {
     if let Some(directory) = std::env::var_os(HOLD) {
         let engine = Engine::start(testing::options(Path::new(&directory))).await.unwrap();
-        println!("holding");
+        println!("holding {}", engine.address());
         // Until the other end of standard input is closed.
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
         engine.stop().await;
