@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Instant, SystemTime};
 
 use clickhouse::Client;
+use concord::engine::{self, Engine};
 use concord::rows::{
     AuditClaim, AuditHead, Cause, ConflictKind, ConflictRow, DeadLetterKind, DeadLetterRow, Decided, Decision, Outcome,
     PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
@@ -30,13 +31,34 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Runs a test on a fresh engine, or says why not.
 pub fn with_engine(test: impl AsyncFnOnce(Place)) {
+    let library = match engine::find_library(None) {
+        Ok(library) => library,
+        Err(absent) => return println!("not run: {absent}"),
+    };
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let url = std::env::var("CONCORD_TEST_CLICKHOUSE").expect("url");
+    let directory = tempfile::tempdir().expect("temporary directory");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let database = format!("test_{}", Random::fresh_seed());
-        let options = Options { url, database, embedded: true, ..Options::default() };
+        let running = Engine::start(engine::Options {
+            library,
+            path: directory.path().to_owned(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            database: "default".to_owned(),
+            writer_password: "writer".to_owned(),
+            reader_password: "reader".to_owned(),
+        })
+        .await
+        .expect("engine");
+        let options = Options {
+            url: format!("http://{}", running.address()),
+            user: engine::WRITER.to_owned(),
+            password: "writer".to_owned(),
+            database: "concord".to_owned(),
+            embedded: true,
+            ..Options::default()
+        };
         test(Place::new(options)).await;
+        running.stop().await;
     });
 }
 
