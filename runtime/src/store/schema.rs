@@ -197,8 +197,9 @@ fn first_tables(layout: &Layout) -> Vec<String> {
     ]
 }
 
-/// The audit trail. No PARTITION BY: a block is one part, so it is written whole or not at all. The minmax index
-/// finds the newest rows of a partition, the projection any row by its position.
+/// The audit trail. No PARTITION BY: a block is one part, so it is written whole or not at all. The index finds a
+/// partition's newest rows, which every append asks for; a projection would find any row by its position, but would
+/// be written, synced and merged for questions that are rare.
 fn conflicts(layout: &Layout) -> String {
     layout.table(
         "conflicts",
@@ -209,8 +210,7 @@ fn conflicts(layout: &Layout) -> String {
          rule_set LowCardinality(String), reason String, cause LowCardinality(String), plugin LowCardinality(String), \
          partition UInt32, offset UInt64, seq UInt32, log_time DateTime64(3, 'UTC'), \
          recorded_at DateTime64(3, 'UTC') DEFAULT now64(3), prev_hash FixedString(32), hash FixedString(32), \
-         INDEX position (partition, offset) TYPE minmax GRANULARITY 1, \
-         PROJECTION by_position (SELECT _part_offset ORDER BY partition, offset, seq)",
+         INDEX position (partition, offset) TYPE minmax GRANULARITY 1",
         "MergeTree",
         "ORDER BY (property, date, room_type, partition, offset, seq)",
         Tokens::Blocks(WINDOW),
