@@ -43,10 +43,9 @@ impl Guest for Hostile {
             "split many" => Ok(vec![part("H1", 20_000); 200_000]),
             "split far" => Ok(vec![part("H1", 9_999_999)]),
             "split nameless" => Ok(vec![part("", 20_000)]),
-            _ => Ok(vec![
-                part("H1", 20_000),
-                Routed { property: "H2".into(), date: 20_001, body: Some(delivery.body) },
-            ]),
+            _ => {
+                Ok(vec![part("H1", 20_000), Routed { property: "H2".into(), date: 20_001, body: Some(delivery.body) }])
+            }
         }
     }
 
@@ -62,10 +61,8 @@ impl Guest for Hostile {
             let index = event.index;
             match words[0] {
                 "missing" => {}
-                "twice" => outcomes.extend([
-                    Outcome { index, said: Err("one".into()) },
-                    Outcome { index, said: Err("two".into()) },
-                ]),
+                "twice" => outcomes
+                    .extend([Outcome { index, said: Err("one".into()) }, Outcome { index, said: Err("two".into()) }]),
                 "misplaced" => outcomes.push(Outcome { index: index + 7, said: Err("whose?".into()) }),
                 _ => outcomes.push(Outcome { index, said: answer(&event, &words) }),
             }
@@ -108,14 +105,16 @@ fn answer(event: &Event, words: &[&str]) -> Result<Said, String> {
         "reject" => return Err(words[1..].join(" ")),
         "long-reject" => return Err("x".repeat(100_000)),
         "huge-text" => return Err("x".repeat(8 << 20)),
-        "huge-list" => vec![booking("r"); 40_000],
+        "huge-list" => vec![Change { revision: None, action: Action::SnapshotBegin }; 40_000],
         "many" => vec![cancellation(); 5_000],
         "elsewhere" => return Ok(Said { property: "OTHER".into(), changes: vec![booking(&event.id)] }),
         "nowhere" => return Ok(Said { property: String::new(), changes: vec![] }),
         "stay" => vec![stay(words[1].parse().unwrap(), words[2].parse().unwrap())],
         "money" => vec![paid(words[1].parse().unwrap(), words[2].parse().unwrap(), words[3])],
         "set" => vec![set(words[1], value(&words[2..]))],
-        "nights" => vec![Change { revision: None, action: Action::InventorySet(room_nights(nights(&words[1..]), vec![])) }],
+        "nights" => {
+            vec![Change { revision: None, action: Action::InventorySet(room_nights(nights(&words[1..]), vec![])) }]
+        }
         "withdraw" => vec![Change {
             revision: None,
             action: Action::Withdraw(Scope { room_types: vec![], nights: nights(&words[1..]), fields: vec![] }),
