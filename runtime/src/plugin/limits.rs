@@ -45,7 +45,7 @@ impl Default for Limits {
             fuel_per_delivery: 2_000_000_000,
             fuel_to_start: 2_000_000_000,
             memory_bytes: 64 << 20,
-            output_bytes: 1 << 20,
+            output_bytes: 4 << 20,
             split_output_bytes: 64 << 20,
             changes_per_record: 4_096,
             lines_per_record: 1_024,

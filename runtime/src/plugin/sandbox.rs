@@ -206,6 +206,11 @@ fn explain(store: &mut Store<Cell>, budget: Budget, error: &wasmtime::Error) -> 
             ),
             Some(Trap::StackOverflow) => format!("the plugin's recursion on {} is too deep", budget.purpose),
             Some(Trap::UnreachableCodeReached) => format!("the plugin panicked on {}", budget.purpose),
+            // Guests keep large frames in their own memory, below everything else.
+            Some(Trap::MemoryOutOfBounds) => format!(
+                "the plugin reached outside its memory on {}: too deep a recursion, or unsafe code",
+                budget.purpose
+            ),
             Some(trap) => format!("the plugin trapped on {}: {trap}", budget.purpose),
             None => foreign(budget, error),
         }

@@ -1,0 +1,104 @@
+//! Rows decided and not yet handed to the writer.
+//!
+//! Within one commit only the last row of a room night or of a stay's night is written: fewer rows,
+//! the same tables. Does not know when it is written.
+
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::log::{Offset, Partition};
+use crate::merge::Effects;
+use crate::rows::{
+    AuditHead, ConflictRow, DeadLetterRow, Decided, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
+};
+use crate::types::Day;
+
+/// State rows from which on a commit is closed; the last record may add as many again.
+const STATE_ROWS: usize = 10_000;
+/// Rows of any table from which on a commit is closed.
+const ROWS: usize = 60_000;
+
+type NightKey = (Arc<str>, Day, Arc<str>);
+
+/// The commit that gathers while another one is on its way.
+#[derive(Debug, Default)]
+pub struct Pending {
+    pub first: Offset,
+    pub next: Offset,
+    room_nights: HashMap<NightKey, RoomNightRow>,
+    reservations: HashMap<(NightKey, Arc<str>), ReservationRow>,
+    conflicts: Vec<ConflictRow>,
+    pub dead_letters: Vec<DeadLetterRow>,
+    pub rule_changes: Vec<RuleChangeRow>,
+    pub properties: Vec<PropertyRow>,
+    /// Rows of the partition as a whole, the checkpoint apart.
+    pub state: Vec<StateRow>,
+    /// Properties with entities to be written.
+    pub touched: HashSet<Arc<str>>,
+    /// About how many entities those are.
+    pub entities: usize,
+}
+
+impl Pending {
+    /// The commit that begins at `first`.
+    pub fn new(first: Offset) -> Pending {
+        Pending { first, next: first, ..Pending::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.next == self.first
+    }
+
+    /// Whether it is large enough to be written before anything is added.
+    pub fn is_full(&self) -> bool {
+        let state_bytes: usize = self.state.iter().map(|row| row.value.len()).sum();
+        self.entities + self.state.len() >= STATE_ROWS
+            || self.room_nights.len() + self.reservations.len() + self.conflicts.len() + self.dead_letters.len() >= ROWS
+            || state_bytes >= 8 << 20
+            || self.dead_letters.iter().map(|d| d.payload.len()).sum::<usize>() >= 16 << 20
+    }
+
+    /// Takes a record's rows; later ones replace earlier ones of the same night.
+    pub fn add(&mut self, effects: &mut Effects) {
+        for row in effects.room_nights.drain(..) {
+            self.room_nights.insert((row.property.clone(), row.date, row.room_type.clone()), row);
+        }
+        for row in effects.reservations.drain(..) {
+            let night = (row.property.clone(), row.date, row.room_type.clone());
+            self.reservations.insert((night, row.stay.clone()), row);
+        }
+        self.conflicts.append(&mut effects.conflicts);
+    }
+
+    pub fn conflicts(&self) -> &[ConflictRow] {
+        &self.conflicts
+    }
+
+    /// The commit as the writer takes it. `state` are the touched properties' rows and the checkpoint.
+    pub fn close(
+        self,
+        partition: Partition,
+        audit_before: AuditHead,
+        hashes: Vec<crate::audit::Hash>,
+        mut state: Vec<StateRow>,
+        state_version: u64,
+    ) -> Decided {
+        state.extend(self.state);
+        Decided {
+            partition,
+            first: self.first,
+            next: self.next,
+            audit_before,
+            conflicts: self.conflicts,
+            conflict_hashes: hashes,
+            dead_letters: self.dead_letters,
+            reservations: self.reservations.into_values().collect(),
+            room_nights: self.room_nights.into_values().collect(),
+            rule_changes: self.rule_changes,
+            properties: self.properties,
+            state,
+            state_version,
+        }
+    }
+}
