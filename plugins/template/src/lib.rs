@@ -53,7 +53,8 @@ impl Normalizer for Template {
             let date = time::day(row.arrival).unwrap_or(0);
             Ok(Routed { property: row.hotel.to_owned(), date, body: Some(line.as_bytes().to_vec()) })
         };
-        lines.map(part).collect()
+        let parts: Vec<Routed> = lines.map(part).collect::<Result<_, Rejection>>()?;
+        if parts.is_empty() { Err("the delivery holds no line".into()) } else { Ok(parts) }
     }
 
     fn normalize_one(settings: &Settings, event: &Event) -> Result<Said, Rejection> {
@@ -161,6 +162,8 @@ mod tests {
         let delivery = Delivery { content_type: "text/csv".into(), attributes: vec![], body: body.into() };
         let parts = Template::split(&Settings { currency: "EUR".into() }, &delivery).unwrap();
         let places: Vec<_> = parts.iter().map(|part| (part.property.as_str(), time::spelled(part.date))).collect();
+        let nothing = Delivery { body: b"\n".to_vec(), ..delivery };
+        assert!(Template::split(&Settings { currency: "EUR".into() }, &nothing).is_err());
         assert_eq!(places, [("H1", "2026-03-01".to_owned()), ("H2", "2026-03-02".to_owned())]);
     }
 }

@@ -146,6 +146,7 @@ fn wrong_kinds_of_values() {
     finds("[hold]\nwhen_stale", "[[hold]]\nwhen_stale", "[[hold]]", "`hold` has to be a table, not a list", "[hold]");
     finds("[[capacity]]", "[capacity]", "[capacity]", "`capacity` has to be a list of rules", "[[capacity]]");
     finds("id = \"rooms\"", "id = \"\"", "\"\"", "id is empty", "");
+    finds("id = \"rooms\"", "id = \"a\\u0000\"", "\"a\\u0000\"", "control characters", "");
     finds("id = \"rooms\"", "id = \"!fault\"", "[[capacity]]", "begins with `!`", "");
     finds("order = [\"confirmed@pms\", \"*@*\"]", "order = []", "[]", "order is empty", "");
     finds("[\"booking-com\", \"expedia\"]", "[\"booking-com\", \"booking-com\"]", "\"booking-com\"]", "stands twice", "remove it");
