@@ -254,3 +254,17 @@ fn broken_documents_never_panic() {
         }
     }
 }
+
+#[test]
+#[ignore]
+fn bench() {
+    let e = event(BOOKING);
+    for _ in 0..3 {
+        let t = std::time::Instant::now();
+        for _ in 0..100_000 { std::hint::black_box(json::parse(std::hint::black_box(&e.body)).unwrap()); }
+        let p = t.elapsed() / 100_000;
+        let t = std::time::Instant::now();
+        for _ in 0..100_000 { std::hint::black_box(Native::normalize_one(&Settings::default(), std::hint::black_box(&e)).unwrap()); }
+        println!("{} parse {:?} all {:?}", e.body.len(), p, t.elapsed() / 100_000);
+    }
+}

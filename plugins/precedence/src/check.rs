@@ -45,8 +45,9 @@ fn possible_classes(set: &RuleSet) -> Vec<Option<usize>> {
     named.chain((!all_caught).then_some(None)).collect()
 }
 
-fn class_name(set: &RuleSet, class: Option<usize>) -> &str {
-    class.and_then(|index| set.classes.get(index)).map_or("no class", |class| &class.name)
+fn class_name(set: &RuleSet, class: Option<usize>) -> String {
+    let named = class.and_then(|index| set.classes.get(index));
+    named.map_or_else(|| "no class".to_owned(), |class| format!("class {}", class.name))
 }
 
 /// Fields and classes without a rule, and rules that never get a turn.
@@ -94,12 +95,14 @@ fn uncovered(
         Kind::StayStatus => "the status of a stay".to_owned(),
         Kind::Capacity => "which booking keeps a room".to_owned(),
     };
-    let names: Vec<&str> = lacking.iter().map(|class| class_name(set, *class)).collect();
-    let (place, class) = match names.as_slice() {
-        _ if everywhere => (String::new(), String::new()),
-        [one] if lacking[0].is_some() => (format!(" for properties of {one}"), format!("class = \"{one}\"\n")),
-        _ => (format!(" for properties of {}", listed(&names)), String::new()),
+    let names: Vec<String> = lacking.iter().map(|class| class_name(set, *class)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let place = if everywhere { String::new() } else { format!(" for properties of {}", listed(&names)) };
+    let class = match lacking {
+        [Some(index)] if !everywhere => set.classes.get(*index).map(|class| format!("class = \"{}\"\n", class.name)),
+        _ => None,
     };
+    let class = class.unwrap_or_default();
     let sources: Vec<&str> = vocabulary.sources.iter().map(String::as_str).collect();
     let lines = if kind.by_status() {
         "order = [\"*@*\"]".to_owned()
@@ -132,14 +135,16 @@ fn unreachable(
     let starred = rule.fields.iter().any(|(name, _)| name == "*");
     let reached = fields.iter().any(|field| reaches(field)) || (starred && reaches(LATER));
     if !reached {
-        let before: Vec<&str> = earlier
-            .iter()
-            .filter(|earlier| fields.iter().any(|field| rule.covers(field, rule.class) && earlier.covers(field, rule.class)))
-            .map(|earlier| earlier.id.as_str())
-            .collect();
-        let why = match (before.as_slice(), rule.class) {
-            ([], _) => format!("no property can be of {}", class_name(set, rule.class)),
-            (before, _) => format!("{} before it covers all that it does", listed(before)),
+        let overlaps = |earlier: &Rule| {
+            let covers = |field: &str, class| rule.covers(field, class) && earlier.covers(field, class);
+            fields.iter().any(|field| classes.iter().any(|class| covers(field, *class)))
+        };
+        let before: Vec<&str> =
+            earlier.iter().filter(|rule| overlaps(rule)).map(|rule| rule.id.as_str()).collect();
+        let why = match before.as_slice() {
+            [] => format!("no property can be of {}", class_name(set, rule.class)),
+            [one] => format!("{one} before it covers all that it does"),
+            several => format!("{} before it cover all that it does", listed(several)),
         };
         let finding = Finding::new(rule.at, format!("the rule {:?} can never apply: {why}", rule.id));
         findings.push(finding.propose("move it further up, or remove it"));
@@ -224,16 +229,15 @@ fn left_out(
     findings: &mut Vec<Finding>,
 ) {
     let mut missing: Vec<String> = Vec::new();
-    for status in statuses {
-        let sources: Vec<&str> =
-            vocabulary.sources.iter().map(String::as_str).filter(|source| open(*status, source)).collect();
-        match status {
-            None => missing.extend(sources.iter().map(|source| (*source).to_owned())),
-            Some(status) if sources.len() > 1 && sources.len() == vocabulary.sources.len() => {
-                missing.push(format!("{}@*", status.as_str()));
-            }
-            Some(status) => missing.extend(sources.iter().map(|source| format!("{}@{source}", status.as_str()))),
-        }
+    let sources = vocabulary.sources.iter().map(String::as_str);
+    let (unknown, known): (Vec<&str>, Vec<&str>) =
+        sources.partition(|source| statuses.iter().all(|status| open(*status, source)));
+    missing.extend(unknown.iter().map(|source| claim_text(rule.kind.by_status().then_some("*"), source)));
+    for status in statuses.iter().flatten() {
+        let lacking: Vec<&str> = known.iter().copied().filter(|source| open(Some(*status), source)).collect();
+        let everybody = lacking.len() > 1 && lacking.len() == known.len();
+        let lacking = if everybody { vec!["*"] } else { lacking };
+        missing.extend(lacking.iter().map(|source| claim_text(Some(status.as_str()), source)));
     }
     if missing.is_empty() {
         return;
@@ -242,6 +246,11 @@ fn left_out(
     let rest = if rule.kind.by_status() { "*@*" } else { "*" };
     let finding = Finding::new(rule.order_at, format!("the order of rule {:?} leaves out {}", rule.id, listed(&names)));
     findings.push(finding.propose(format!("add to its end: {}, or \"{rest}\" for all the rest", quoted(&names))));
+}
+
+/// A claim as an order names it.
+fn claim_text(status: Option<&str>, source: &str) -> String {
+    status.map_or_else(|| source.to_owned(), |status| format!("{status}@{source}"))
 }
 
 #[cfg(test)]

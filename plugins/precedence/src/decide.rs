@@ -179,9 +179,11 @@ impl RuleSet {
     /// Why the one comes before the other.
     fn comparison(&self, rule: &Rule, winner: &Place<'_>, rival: &Place<'_>) -> String {
         let id = &rule.id;
-        let (Some(entry), Some(other)) = (rule.order.get(winner.0), rule.order.get(rival.0)) else {
-            let known = if rule.order.get(winner.0).is_some() { "of these only the first is in" } else { "none is in" };
-            return format!("{} before {}: {known} rule \"{id}\"", winner.2, rival.2);
+        let Some(entry) = rule.order.get(winner.0) else {
+            return format!("none of these is in rule \"{id}\"; {} is the first by name", winner.2);
+        };
+        let Some(other) = rule.order.get(rival.0) else {
+            return format!("{} is not in rule \"{id}\"", rival.2);
         };
         if winner.0 != rival.0 {
             return format!("{} comes before {} in rule \"{id}\"", label(entry, winner), label(other, rival));

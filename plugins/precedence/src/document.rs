@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::words::{Finding, nearest};
 
+/// The longest text of a rule set, in bytes: the host keeps names no longer.
+const LONGEST: usize = 200;
+
 /// A text and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -70,6 +73,11 @@ impl Shapes {
         match value.get_ref() {
             DeValue::String(text) if text.trim().is_empty() => {
                 self.report(Finding::new(at, format!("{what} is empty")));
+                None
+            }
+            DeValue::String(text) if text.len() > LONGEST || text.chars().any(char::is_control) => {
+                let message = format!("{what} is longer than {LONGEST} bytes or holds control characters");
+                self.report(Finding::new(at, message));
                 None
             }
             DeValue::String(text) => Some(Named { text: text.clone().into_owned(), at }),

@@ -69,7 +69,10 @@ fn read_settings<N: Normalizer>(text: &str) -> Result<N::Settings, Rejection> {
     let text = if text.trim().is_empty() { "{}" } else { text };
     json::parse(text.as_bytes())
         .and_then(|document| N::settings(document.root()))
-        .map_err(|rejection| Rejection(format!("the source's settings: {rejection}")))
+        .map_err(|Rejection(words)| {
+            let words = words.strip_prefix("document: ").unwrap_or(&words);
+            Rejection(format!("the source's settings: {words}"))
+        })
 }
 
 /// Writes into the host's log; on any other target than wasm, to standard error.
