@@ -13,15 +13,15 @@ pub mod config;
 pub mod event;
 pub mod log;
 
-pub mod change;
 pub mod plugin;
+pub mod change;
 
-pub mod merge;
 pub mod policy;
+pub mod merge;
 
+pub mod rows;
 pub mod audit;
 pub mod engine;
-pub mod rows;
 pub mod store;
 
 pub mod worker;

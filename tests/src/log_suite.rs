@@ -300,6 +300,14 @@ pub async fn appenders_keep_their_order<S: Subject>(subject: &S) {
         value: format!("{appender}:{n}").into_bytes().into(),
         timestamp: 0,
     };
+    let mut lone: Vec<_> = Vec::new();
+    for offset in 0..100 {
+        let started = std::time::Instant::now();
+        log.append(1, records_at(1, offset..offset + 1)).await.expect("appended");
+        lone.push(started.elapsed());
+    }
+    lone.sort();
+    println!("a lone durable append: {:?} median, {:?} 99 %", lone[50], lone[98]);
     let started = std::time::Instant::now();
     let appenders: Vec<_> = (0..APPENDERS)
         .map(|appender| {

@@ -54,7 +54,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 fn content_type() -> impl Strategy<Value = Option<String>> {
     let types =
         ["application/json", "application/x+json; q=1", "text/plain", "text/xml", "application/xml", "a/b", "x"];
-    prop::option::of(prop_oneof![3 => prop::sample::select(&types[..]).prop_map(str::to_owned), 1 => text()])
+    prop::option::of(prop_oneof![3 => prop::sample::select(types.to_vec()).prop_map(str::to_owned), 1 => text()])
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use concord::log::embedded::{EmbeddedLog, OpenError, OpenOptions};
-use concord::log::{Log, LogError};
+use concord::log::{Log, LogError, NewRecord};
 use concord_tests::log_suite::{self as suite, PARTITIONS, Random, Subject, assert_belongs, records_at};
 
 /// An embedded log in a folder that goes with the test.
@@ -127,6 +127,46 @@ async fn a_half_made_log_is_made_anew() {
     std::fs::create_dir_all(foreign.folder().join("records")).expect("a folder");
     let refused = EmbeddedLog::open(&foreign.folder(), options(PARTITIONS)).err();
     assert!(matches!(refused, Some(OpenError::NoLog { .. })), "{refused:?}");
+}
+
+/// Appends three times to a new log and damages one of the appends: what lies on the disk then.
+async fn damaged(append: u8) -> (Embedded, PathBuf) {
+    let subject = Embedded::new();
+    let log = subject.open().await;
+    for letter in [b'a', b'b', b'c'] {
+        let record = NewRecord { key: None, value: vec![letter; 50_000].into(), timestamp: 0 };
+        log.append(0, vec![record; 2]).await.expect("appended");
+    }
+    drop(log);
+    let journal = subject.folder().join("records/0.jnl");
+    let mut bytes = std::fs::read(&journal).expect("a journal");
+    let start = bytes.windows(50).position(|window| window == [append; 50]).expect("the append");
+    // A page that did not reach the disk.
+    bytes[start + 10_000..start + 14_096].fill(0);
+    std::fs::write(&journal, bytes).expect("written");
+    (subject, journal)
+}
+
+#[tokio::test]
+async fn an_append_torn_by_a_loss_of_power_is_dropped_whole() {
+    let (subject, _) = damaged(b'c').await;
+    let log = subject.open().await;
+    assert_eq!(log.bounds(0).await, Ok((0, 4)));
+    let values: Vec<_> = suite::read_all(&log, 0, 0, 4, 10, usize::MAX).await.into_iter().map(|r| r.value).collect();
+    assert_eq!(values.iter().map(|value| value[49_999]).collect::<Vec<_>>(), *b"aabb");
+    log.append(0, records_at(0, 4..6)).await.expect("appended");
+    drop(log);
+    assert_eq!(subject.open().await.bounds(0).await, Ok((0, 6)));
+}
+
+#[tokio::test]
+async fn damage_among_acknowledged_records_is_reported_and_left_alone() {
+    let (subject, journal) = damaged(b'b').await;
+    let before = std::fs::read(&journal).expect("a journal");
+    let refused = EmbeddedLog::open(&subject.folder(), options(PARTITIONS)).err().expect("refused");
+    let message = refused.to_string();
+    assert!(message.contains("its journal is damaged") && message.contains("restore the folder"), "{message}");
+    assert!(std::fs::read(&journal).expect("a journal") == before);
 }
 
 /// This binary again, doing `task` with the log in `folder`.

@@ -17,6 +17,7 @@ use super::{Identity, Log, LogError, NewRecord, Offset, Partition, Record};
 
 mod open;
 mod record;
+mod repair;
 mod writer;
 
 /// Each partition costs memory and open files.

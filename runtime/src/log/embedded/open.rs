@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{MAX_PARTITIONS, OpenError, OpenOptions};
+use super::{MAX_PARTITIONS, OpenError, OpenOptions, repair};
 use crate::log::{Identity, Offset, Partition};
 
 const LOCK: &str = "lock";
@@ -58,7 +58,7 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<Opened, OpenErro
     if !records.try_exists().map_err(io_error(dir, "look into the folder"))? {
         create(dir, options)?;
     }
-    let database = database(&records, options).map_err(storage_error(dir))?;
+    let database = open_or_repair(&records, options).map_err(storage_error(dir))?;
     let meta = keyspace(&database, META, wanted).map_err(storage_error(dir))?;
     let identity = identity(dir, &meta)?;
     if identity.partitions != wanted {
@@ -144,7 +144,37 @@ fn random_id() -> io::Result<String> {
 }
 
 fn database(path: &Path, options: &OpenOptions) -> fjall::Result<Database> {
-    Database::builder(path).cache_size(options.cache_bytes).max_journaling_size(JOURNAL).worker_threads(2).open()
+    Database::builder(path)
+        .cache_size(options.cache_bytes)
+        .max_journaling_size(JOURNAL)
+        // Recovery compresses again to compare checksums: a later LZ4 that packs otherwise would find damage.
+        .journal_compression(fjall::CompressionType::None)
+        .worker_threads(2)
+        .open()
+}
+
+/// Opens the storage; after a loss of power without the append that was under way (see `repair`).
+fn open_or_repair(records: &Path, options: &OpenOptions) -> fjall::Result<Database> {
+    let error = match database(records, options) {
+        Err(error @ fjall::Error::JournalRecovery(_)) => error,
+        other => return other,
+    };
+    let Some(cut) = repair::cut_last_batch(records)? else { return Err(error) };
+    match database(records, options) {
+        Ok(database) => {
+            tracing::warn!(
+                bytes = cut.bytes, copy = %cut.copy().display(),
+                "the last append to the log was written in part only, by a loss of power most likely; it was never \
+                 acknowledged and is dropped"
+            );
+            Ok(database)
+        }
+        Err(_) => {
+            // The damage is elsewhere: among records that were acknowledged.
+            cut.undo()?;
+            Err(error)
+        }
+    }
 }
 
 /// A partition's records lie in offset order and are read in ranges: large blocks, no filters.
@@ -189,8 +219,14 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// What went wrong in the storage crate, without its type names, down to the cause.
+/// What went wrong in the storage crate, in words, down to the cause.
 pub(super) fn describe(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Poisoned => return "writing in the background failed before".into(),
+        fjall::Error::InvalidVersion(_) => return "its files are of another version of the storage format".into(),
+        fjall::Error::JournalRecovery(e) => return format!("its journal is damaged ({e:?})"),
+        _ => {}
+    }
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
