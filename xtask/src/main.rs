@@ -75,7 +75,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { arguments } => test::run(&root, &mut steps, &arguments),
         Command::Bench { arguments } => bench::run(&root, &mut steps, &arguments),
         Command::Lint => lint::run(&root, &mut steps),
-        Command::Ci => steps::run(std::process::Command::new(root.join(".ci/run")).current_dir(&root)),
+        Command::Ci => steps::check(std::process::Command::new(root.join(".ci/run")).current_dir(&root)),
     }?;
     steps.finish();
     Ok(())

@@ -157,15 +157,11 @@ fn capacities(property: &Property) -> BTreeMap<&str, String> {
 }
 
 fn limits(lines: &mut Vec<String>, active: &Limits, proposal: &Limits) {
-    for (name, before, after) in [
-        ("fuel_per_record", active.fuel_per_record, proposal.fuel_per_record),
-        ("memory (bytes)", active.memory, proposal.memory),
-        ("output_per_record (bytes)", active.output_per_record, proposal.output_per_record),
-        ("max_record_bytes", active.max_record_bytes, proposal.max_record_bytes),
-        ("max_stay_nights", active.max_stay_nights.into(), proposal.max_stay_nights.into()),
-        ("duplicate_span (ms)", active.duplicate_span_ms, proposal.duplicate_span_ms),
-    ] {
-        changed(lines, &format!("limit {name}"), &before, &after);
+    // By their names on the wire, so that no limit is forgotten here.
+    let numbers = |limits: &Limits| serde_json::to_value(limits).unwrap_or_default();
+    let (before, after) = (numbers(active), numbers(proposal));
+    for (name, old) in before.as_object().into_iter().flatten() {
+        changed(lines, &format!("limit {name}"), old, after.get(name).unwrap_or(&serde_json::Value::Null));
     }
 }
 

@@ -124,32 +124,65 @@ pub struct Source {
     pub inventory: bool,
 }
 
-/// Bounds that decide what becomes of a record.
+/// Bounds that decide what becomes of a delivery or a record. All of them travel, also those left at their defaults:
+/// another default in a later build changes no decision of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Wasm instructions, roughly, for one record or one question; 10^6 to 10^12.
+    /// WebAssembly instructions, roughly, for one record or one question; 10 million are about 10 ms.
     pub fuel_per_record: u64,
-    /// Linear memory of one plugin instance, in bytes; 1 MiB to 4 GiB.
+    /// The same for one `split`.
+    pub fuel_per_delivery: u64,
+    /// The same for `describe`, `configure` and the start of an instance.
+    pub fuel_to_start: u64,
+    /// Linear memory of one plugin instance, in bytes.
     pub memory: u64,
-    /// What a plugin may answer to one record, in bytes; 16 KiB to 1 GiB.
+    /// What a plugin may answer to one record, in bytes as the host keeps it.
     pub output_per_record: u64,
-    /// Value of a record, in bytes; 16 KiB to 16 MiB.
+    /// The same for one `split`.
+    pub output_per_delivery: u64,
+    /// Value of a record of the log, in bytes.
     pub max_record_bytes: u64,
-    /// 1 to 3,650.
+    /// Nights of one stay.
     pub max_stay_nights: u32,
-    /// How long delivery ids are kept, in milliseconds of partition time; an hour to 366 days.
+    /// Changes in one record.
+    pub changes_per_record: u32,
+    /// Reservation lines, over all changes of one record.
+    pub lines_per_record: u32,
+    /// References of one line.
+    pub references_per_line: u32,
+    /// Room nights that one record may set, of inventory and of stays together.
+    pub room_nights_per_record: u32,
+    /// Parts that one delivery may be split into.
+    pub parts_per_delivery: u32,
+    /// The longest code, name or id, in bytes.
+    pub code_bytes: u32,
+    /// The longest value of a text field and the longest reason, in bytes.
+    pub text_bytes: u32,
+    /// How long delivery ids are kept, in milliseconds of partition time.
     pub duplicate_span_ms: u64,
 }
 
 impl Default for Limits {
+    /// Generous for a plugin in Rust (a booking of 600 bytes takes some 20,000 instructions), enough for one in JavaScript,
+    /// and for records of 1 MiB.
     fn default() -> Self {
         Limits {
-            fuel_per_record: 500_000_000,
-            memory: 256 << 20,
+            fuel_per_record: 100_000_000,
+            fuel_per_delivery: 2_000_000_000,
+            fuel_to_start: 2_000_000_000,
+            memory: 128 << 20,
             output_per_record: 4 << 20,
+            output_per_delivery: 64 << 20,
             max_record_bytes: 1 << 20,
             max_stay_nights: 365,
+            changes_per_record: 4_096,
+            lines_per_record: 1_024,
+            references_per_line: 64,
+            room_nights_per_record: 20_000,
+            parts_per_delivery: 100_000,
+            code_bytes: 256,
+            text_bytes: 4_096,
             duplicate_span_ms: 30 * 86_400_000,
         }
     }

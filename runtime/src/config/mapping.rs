@@ -289,7 +289,7 @@ impl Reader<'_> {
     fn check_property(&mut self, id: &Spanned<String>) {
         if !names::is_property(id.get_ref()) {
             let message = format!("`{}` is no property id", id.get_ref());
-            self.file.report(self.found, id.span(), message, "1 to 128 bytes, no `/`, no blanks around it");
+            self.file.report(self.found, id.span(), message, "1 to 256 bytes, no `/`, no blanks around it");
         } else if !self.master.properties.is_empty() && self.master.property(id.get_ref()).is_none() {
             let message = format!("the master data knows no property `{}`", id.get_ref());
             self.file.report(self.found, id.span(), message, "correct the id, or add the property to the master data");
@@ -325,7 +325,7 @@ impl Reader<'_> {
     fn check_code(&mut self, code: &Spanned<String>, what: &str) {
         if !names::is_code(code.get_ref()) {
             let message = format!("`{}` is no code of a {what}", code.get_ref());
-            self.file.report(self.found, code.span(), message, "1 to 128 bytes, no blanks around it");
+            self.file.report(self.found, code.span(), message, "1 to 256 bytes, no blanks around it");
         }
     }
 }

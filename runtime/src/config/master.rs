@@ -122,7 +122,7 @@ fn property(file: &TextFile, raw: RawProperty, master: &mut MasterData, found: &
             found,
             span.clone(),
             format!("`{id}` is no property id"),
-            "1 to 128 bytes, no `/`, no blanks around it",
+            "1 to 256 bytes, no `/`, no blanks around it",
         );
     }
     let zone = raw.time_zone.get_ref();
@@ -174,7 +174,7 @@ fn rooms_per_night(file: &TextFile, capacity: Spanned<RawCapacity>, found: &mut 
 fn check_code(file: &TextFile, code: &Spanned<String>, what: &str, found: &mut Findings) {
     if !names::is_code(code.get_ref()) {
         let message = format!("`{}` is no code of a {what}", code.get_ref());
-        file.report(found, code.span(), message, "1 to 128 bytes, no control characters, no blanks around it");
+        file.report(found, code.span(), message, "1 to 256 bytes, no control characters, no blanks around it");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows their alphabets and lengths. Does not know what they name.
 
 /// The longest code, in bytes.
-pub const MAX_CODE: usize = 128;
+pub const MAX_CODE: usize = 256;
 /// The longest name of a source, in bytes.
 pub const MAX_SOURCE: usize = 64;
 

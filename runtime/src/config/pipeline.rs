@@ -120,6 +120,17 @@ pub struct Tuning {
     pub cache_bytes: u64,
 }
 
+impl Place {
+    /// The server's password; empty for the embedded ClickHouse and where no file is named.
+    pub fn password(&self) -> Result<String, ConfigErrors> {
+        let Place::Server { password_file: Some(path), .. } = self else { return Ok(String::new()) };
+        let mut found = Findings::default();
+        let expected = "the password of the ClickHouse user, and nothing else (clickhouse.password_file)";
+        let text = TextFile::read(path, expected, &mut found).map(|file| file.text);
+        found.finish_with(text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+}
+
 impl Default for Tuning {
     fn default() -> Self {
         Tuning { batch_records: 4096, call_records: 128, cache_bytes: 256 << 20 }

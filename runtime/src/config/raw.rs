@@ -86,9 +86,19 @@ struct RawSource {
 #[serde(deny_unknown_fields)]
 struct RawLimits {
     fuel_per_record: Option<Spanned<i64>>,
+    fuel_per_delivery: Option<Spanned<i64>>,
+    fuel_to_start: Option<Spanned<i64>>,
     memory: Option<Spanned<Size>>,
     output_per_record: Option<Spanned<Size>>,
+    output_per_delivery: Option<Spanned<Size>>,
     max_stay_nights: Option<Spanned<i64>>,
+    changes_per_record: Option<Spanned<i64>>,
+    lines_per_record: Option<Spanned<i64>>,
+    references_per_line: Option<Spanned<i64>>,
+    room_nights_per_record: Option<Spanned<i64>>,
+    parts_per_delivery: Option<Spanned<i64>>,
+    code_bytes: Option<Spanned<i64>>,
+    text_bytes: Option<Spanned<i64>>,
     duplicate_span: Option<Spanned<Period>>,
     batch_records: Option<Spanned<i64>>,
     call_records: Option<Spanned<i64>>,
@@ -437,21 +447,30 @@ impl Reader<'_> {
         }
     }
 
+    /// `max_record_bytes` stands in `[log]` and is filled in later.
     fn limits(&mut self, raw: &RawLimits) -> (Limits, Tuning) {
-        let (limits, tuning) = (Limits::default(), Tuning::default());
-        let gib = 1 << 30;
-        let nights = self.number(raw.max_stay_nights.as_ref(), u64::from(limits.max_stay_nights), 1..3_651);
+        let (d, tuning) = (Limits::default(), Tuning::default());
         let made = Limits {
-            fuel_per_record: self.number(
-                raw.fuel_per_record.as_ref(),
-                limits.fuel_per_record,
-                1_000_000..1_000_000_000_001,
+            fuel_per_record: self.fuel(raw.fuel_per_record.as_ref(), d.fuel_per_record),
+            fuel_per_delivery: self.fuel(raw.fuel_per_delivery.as_ref(), d.fuel_per_delivery),
+            fuel_to_start: self.fuel(raw.fuel_to_start.as_ref(), d.fuel_to_start),
+            memory: self.size(raw.memory.as_ref(), d.memory, 1 << 20, 4 << 30),
+            output_per_record: self.size(raw.output_per_record.as_ref(), d.output_per_record, 16 << 10, 1 << 30),
+            output_per_delivery: self.size(raw.output_per_delivery.as_ref(), d.output_per_delivery, 16 << 10, 1 << 30),
+            max_record_bytes: d.max_record_bytes,
+            max_stay_nights: self.count(raw.max_stay_nights.as_ref(), d.max_stay_nights, 3_650),
+            changes_per_record: self.count(raw.changes_per_record.as_ref(), d.changes_per_record, 1_000_000),
+            lines_per_record: self.count(raw.lines_per_record.as_ref(), d.lines_per_record, 100_000),
+            references_per_line: self.count(raw.references_per_line.as_ref(), d.references_per_line, 1_000),
+            room_nights_per_record: self.count(
+                raw.room_nights_per_record.as_ref(),
+                d.room_nights_per_record,
+                1_000_000,
             ),
-            memory: self.size(raw.memory.as_ref(), limits.memory, 1 << 20, 4 * gib),
-            output_per_record: self.size(raw.output_per_record.as_ref(), limits.output_per_record, 16 << 10, gib),
-            max_record_bytes: limits.max_record_bytes,
-            max_stay_nights: u32::try_from(nights).unwrap_or(limits.max_stay_nights),
-            duplicate_span_ms: self.duplicate_span(raw.duplicate_span.as_ref(), limits.duplicate_span_ms),
+            parts_per_delivery: self.count(raw.parts_per_delivery.as_ref(), d.parts_per_delivery, 10_000_000),
+            code_bytes: self.count(raw.code_bytes.as_ref(), d.code_bytes, 1_024),
+            text_bytes: self.count(raw.text_bytes.as_ref(), d.text_bytes, 1_000_000),
+            duplicate_span_ms: self.duplicate_span(raw.duplicate_span.as_ref(), d.duplicate_span_ms),
         };
         let small = |n: u64| usize::try_from(n).unwrap_or(1);
         let tuned = Tuning {
@@ -460,6 +479,16 @@ impl Reader<'_> {
             cache_bytes: self.size(raw.cache.as_ref(), tuning.cache_bytes, 1 << 20, u64::MAX),
         };
         (made, tuned)
+    }
+
+    fn fuel(&mut self, value: Option<&Spanned<i64>>, default: u64) -> u64 {
+        self.number(value, default, 1_000_000..1_000_000_000_001)
+    }
+
+    /// From 1 to `most`.
+    fn count(&mut self, value: Option<&Spanned<i64>>, default: u32, most: u32) -> u32 {
+        let number = self.number(value, default.into(), 1..u64::from(most) + 1);
+        u32::try_from(number).unwrap_or(default)
     }
 
     fn duplicate_span(&mut self, value: Option<&Spanned<Period>>, default: u64) -> u64 {

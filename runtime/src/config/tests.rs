@@ -305,3 +305,43 @@ fn files_that_are_no_utf8_are_named() {
     example.write("rules/hotels.toml", b"a = 1\nb = \"\xff\"\n");
     assert!(example.errors().contains("rules/hotels.toml:2:6: this is not UTF-8"), "{}", example.errors());
 }
+
+#[test]
+fn a_password_is_the_file_without_its_last_line_break() {
+    let example = Example::new();
+    example.write("pw", "s3 cret\r\n");
+    let server = |password_file| ClickHousePlace::Server {
+        url: "http://ch".into(),
+        user: "u".into(),
+        password_file,
+        cluster: None,
+    };
+    assert_eq!(server(Some(example.0.path().join("pw"))).password().unwrap(), "s3 cret");
+    assert_eq!(server(None).password().unwrap(), "");
+    assert!(server(Some(example.0.path().join("none"))).password().unwrap_err().to_string().contains("password_file"));
+}
+
+/// Wherever a file is cut off or a character goes missing: an answer, never a panic, and never an error without a word.
+#[test]
+fn damaged_files_are_answered() {
+    let answer = |text: &str| {
+        if let Err(errors) = PipelineFile::parse(Path::new("p.toml"), text) {
+            assert!(!errors.0.is_empty(), "{text}");
+        }
+    };
+    for (at, character) in PIPELINE.char_indices() {
+        answer(&PIPELINE[..at]);
+        answer(&format!("{}{}", &PIPELINE[..at], &PIPELINE[at + character.len_utf8()..]));
+    }
+    let example = Example::new();
+    let path = example.0.path().join("m.toml");
+    let known = master::parse_text(PROPERTIES).unwrap();
+    for text in [MAPPING, PROPERTIES] {
+        for (at, _) in text.char_indices() {
+            fs::write(&path, &text[..at]).unwrap();
+            for errors in [Mapping::read(&path, &known).err(), MasterData::read(&path).err()].into_iter().flatten() {
+                assert!(!errors.0.is_empty(), "{}", &text[..at]);
+            }
+        }
+    }
+}
