@@ -1,1 +1,6 @@
-//! Tests
+//! What the tests share: the reference model, random logs, comparable tables.
+
+pub mod fixed_rules;
+pub mod generate;
+pub mod model;
+pub mod tables;
