@@ -78,8 +78,8 @@ impl Tables {
         let mut section = |name: &str, lines: Vec<Shown>| {
             let _ = writeln!(text, "{name}:");
             for line in lines {
-            let _ = writeln!(text, "  {}", line.0);
-        }
+                let _ = writeln!(text, "  {}", line.0);
+            }
         };
         section("conflicts", shown(&self.conflicts, conflict));
         section("reservations", shown(&self.reservations, reservation));
