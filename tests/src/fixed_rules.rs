@@ -1,0 +1,94 @@
+//! A precedence policy for tests: fixed orders of sources and statuses, and nothing clever.
+//!
+//! Does not know rule files; the precedence plugin does.
+
+use std::collections::BTreeMap;
+
+use concord::policy::{Claimed, Contest, Fault, Policy, Ranking, RoomClaim, Subject, Terms, Verdict};
+use concord::types::{Status, Value};
+
+/// A status of a source; `None` stands for any.
+pub type Pattern = (Option<Status>, Option<String>);
+
+#[derive(Clone, Debug, Default)]
+pub struct FixedRules {
+    /// Sources by field, the highest first; sources left out come last, in byte order.
+    pub orders: BTreeMap<String, Vec<String>>,
+    /// For fields without an order of their own.
+    pub order: Vec<String>,
+    /// Which claim about a status holds, the highest first.
+    pub statuses: Vec<Pattern>,
+    /// Which stay keeps the room, the highest first.
+    pub capacity: Vec<Pattern>,
+    pub overbook: u32,
+    pub no_show_keeps_first_night: bool,
+    /// Largest difference that counts as agreeing, by field: in whole numbers or ten-thousandths of a currency.
+    pub equal_within: BTreeMap<String, i64>,
+}
+
+impl FixedRules {
+    fn place_of_source(&self, field: &str, source: &str) -> usize {
+        let order = self.orders.get(field).unwrap_or(&self.order);
+        order.iter().position(|name| name == source).unwrap_or(order.len())
+    }
+
+    fn agree(&self, field: &str, claims: &[concord::policy::Claim]) -> bool {
+        let numbers: Option<Vec<(String, i64)>> = claims.iter().map(|claim| number(&claim.value)).collect();
+        let (Some(within), Some(numbers)) = (self.equal_within.get(field), numbers) else { return false };
+        let one_unit = numbers.iter().all(|(unit, _)| *unit == numbers[0].0);
+        let largest = numbers.iter().map(|(_, n)| *n).max().unwrap_or(0);
+        let smallest = numbers.iter().map(|(_, n)| *n).min().unwrap_or(0);
+        one_unit && largest - smallest <= *within
+    }
+}
+
+fn number(claimed: &Claimed) -> Option<(String, i64)> {
+    match claimed {
+        Claimed::Value(Value::Integer(n)) => Some((String::new(), *n)),
+        Claimed::Value(Value::Money(money)) => Some((money.currency.as_str().to_owned(), money.amount.0)),
+        _ => None,
+    }
+}
+
+fn place(patterns: &[Pattern], status: Status, source: &str) -> usize {
+    let fits = |(of, by): &Pattern| of.is_none_or(|of| of == status) && by.as_ref().is_none_or(|by| by == source);
+    patterns.iter().position(fits).unwrap_or(patterns.len())
+}
+
+impl Policy for FixedRules {
+    fn resolve(&mut self, contests: &[Contest]) -> Vec<Result<Verdict, Fault>> {
+        let answer = |contest: &Contest| {
+            let (field, rule) = match &contest.subject {
+                Subject::Field(name) => (name.to_string(), format!("field:{name}")),
+                Subject::StayField(name) => ((*name).to_owned(), format!("stay:{name}")),
+                Subject::Status => ("status".to_owned(), "status".to_owned()),
+            };
+            let key = |claim: &concord::policy::Claim| match claim.value {
+                Claimed::Status(status) => place(&self.statuses, status, &claim.source),
+                Claimed::Value(_) => self.place_of_source(&field, &claim.source),
+            };
+            let winner = (0..contest.claims.len()).min_by_key(|at| (key(&contest.claims[*at]), *at));
+            let winner = winner.ok_or_else(|| Fault("no claims".into()))?;
+            let agree = self.agree(&field, &contest.claims);
+            Ok(Verdict { winner, rule: rule.into(), reason: "it stands first".into(), agree })
+        };
+        contests.iter().map(answer).collect()
+    }
+
+    fn rank(&mut self, claims: &[RoomClaim]) -> Vec<Result<Ranking, Fault>> {
+        let answer = |claim: &RoomClaim| {
+            let place = i32::try_from(place(&self.capacity, claim.status, &claim.source)).unwrap_or(i32::MAX);
+            Ok(Ranking { priority: -place, rule: "rooms".into() })
+        };
+        claims.iter().map(answer).collect()
+    }
+
+    fn terms(&mut self, _property: &str) -> Result<Terms, Fault> {
+        Ok(Terms {
+            class: "all".into(),
+            overbook: self.overbook,
+            rule: "rooms".into(),
+            no_show_keeps_first_night: self.no_show_keeps_first_night,
+        })
+    }
+}
