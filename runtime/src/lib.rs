@@ -14,14 +14,16 @@ pub mod event;
 pub mod log;
 
 pub mod plugin;
+
 pub mod change;
+pub mod mapping;
 
-pub mod policy;
 pub mod merge;
+pub mod policy;
 
-pub mod rows;
 pub mod audit;
 pub mod engine;
+pub mod rows;
 pub mod store;
 
 pub mod worker;

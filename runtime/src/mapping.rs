@@ -101,7 +101,8 @@ impl Mapper<'_> {
             return Ok(());
         }
         Err(Unmappable::Rejected(
-            "the source is configured with `inventory = false` and sends inventory; correct one or the other".to_owned(),
+            "the source is configured with `inventory = false` and sends inventory; correct one or the other"
+                .to_owned(),
         ))
     }
 }

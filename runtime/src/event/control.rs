@@ -18,6 +18,8 @@ pub enum Control {
         /// Its offset on partition 0. `None` on partition 0 itself, where the record's own offset is
         /// meant; the copies on the others name it, and are worth nothing without it.
         sequence: Option<u64>,
+        /// Why, in the author's words.
+        reason: Option<String>,
         /// JSON, byte for byte.
         document: Bytes,
     },
@@ -98,8 +100,9 @@ impl Control {
         let json = Some("application/json");
         let mut fields = Fields::default();
         match self {
-            Control::Configuration { sequence, document } => {
+            Control::Configuration { sequence, reason, document } => {
                 fields.put_option("sequence", sequence.map(|n| n.to_string()));
+                fields.put_option("reason", reason.clone());
                 (fields.0, json, document.clone())
             }
             Control::Plugin { digest, part, parts, bytes } => {
@@ -145,7 +148,11 @@ impl Control {
         let data = || event.data.clone();
         let sequence = || event.attribute("sequence").map(|_| number(event, "sequence")).transpose();
         Ok(match event.r#type.as_str() {
-            CONFIGURATION => Control::Configuration { sequence: sequence()?, document: document(data())? },
+            CONFIGURATION => Control::Configuration {
+                sequence: sequence()?,
+                reason: event.attribute("reason").map(str::to_owned),
+                document: document(data())?,
+            },
             PLUGIN => Control::Plugin {
                 digest: text(event, "digest")?,
                 part: number(event, "part")?,

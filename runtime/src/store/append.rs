@@ -128,12 +128,7 @@ impl Work {
     }
 
     fn differs(&self, position: Position, detail: &str) -> StoreError {
-        StoreError::Audit {
-            partition: self.partition,
-            offset: position.0,
-            seq: position.1,
-            detail: detail.to_owned(),
-        }
+        StoreError::Audit { partition: self.partition, offset: position.0, seq: position.1, detail: detail.to_owned() }
     }
 }
 
@@ -228,11 +223,14 @@ impl Store {
             if let Some(head) = anchor.take_if(|head| position >= (head.offset, head.seq))
                 && (position, hash) != ((head.offset, head.seq), head.hash)
             {
-                return Err(work.differs((head.offset, head.seq), "the checkpoint's last row is missing or has another hash"));
+                return Err(
+                    work.differs((head.offset, head.seq), "the checkpoint's last row is missing or has another hash")
+                );
             }
             // A row that stands twice is for `audit verify` to report: it is no reason to stop.
             let repeated = work.done > 0 && work.rows[work.done - 1] == (position, hash);
-            if position <= from && work.before.is_some_and(|head| head.rows > 0) || repeated || position > work.last().0 {
+            if position <= from && work.before.is_some_and(|head| head.rows > 0) || repeated || position > work.last().0
+            {
                 continue;
             }
             match work.rows.get(work.done) {
@@ -242,7 +240,10 @@ impl Store {
             }
         }
         match anchor {
-            Some(head) => Err(work.differs((head.offset, head.seq), "the row that the checkpoint remembers as the last is missing")),
+            Some(head) => {
+                Err(work
+                    .differs((head.offset, head.seq), "the row that the checkpoint remembers as the last is missing"))
+            }
             None => Ok(()),
         }
     }
@@ -285,7 +286,9 @@ impl Store {
             found.entry(partition).or_default().push(row);
         }
         let end = |work: &Work| match found.get(&work.partition).map(Vec::as_slice) {
-            Some([first, beyond @ ..]) if *first == work.last() => Ok(if beyond.is_empty() { End::Ours } else { End::Beyond }),
+            Some([first, beyond @ ..]) if *first == work.last() => {
+                Ok(if beyond.is_empty() { End::Ours } else { End::Beyond })
+            }
             Some([first, ..]) if first.0 == work.last().0 => Err(work.differs(first.0, "its hash is another one")),
             _ => Ok(End::Missing),
         };

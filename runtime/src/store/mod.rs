@@ -200,7 +200,9 @@ impl Store {
         let query = self
             .shared
             .exact
-            .query("SELECT key, value FROM state FINAL WHERE partition = ? AND property = ? AND value != '' ORDER BY key")
+            .query(
+                "SELECT key, value FROM state FINAL WHERE partition = ? AND property = ? AND value != '' ORDER BY key",
+            )
             .bind(partition)
             .bind(property);
         let mut rows = self.rows(query)?;

@@ -102,9 +102,8 @@ fn encode<T>(rows: impl IntoIterator<Item = T>, size: usize, put: impl Fn(&mut V
 fn conflict_blocks(batches: &[Decided]) -> Result<Vec<Block>, StoreError> {
     let mut blocks: BTreeMap<Partition, Block> = BTreeMap::new();
     for batch in batches {
-        let block = blocks
-            .entry(batch.partition)
-            .or_insert_with(|| Block::new(batch.partition, Some(batch.audit_before)));
+        let block =
+            blocks.entry(batch.partition).or_insert_with(|| Block::new(batch.partition, Some(batch.audit_before)));
         let wrong = |detail: &str| StoreError::Batch { partition: batch.partition, detail: detail.to_owned() };
         if block.end() != Some(batch.audit_before.hash) {
             return Err(wrong("its audit chain does not go on from the batch before"));

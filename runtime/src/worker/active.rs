@@ -40,12 +40,22 @@ fn rules_message(file: &str, list: &[Diagnostic]) -> String {
 
 /// Limits as the plugin host takes them.
 pub fn plugin_limits(limits: &Limits) -> plugin::Limits {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     plugin::Limits {
         fuel_per_record: limits.fuel_per_record,
-        memory_bytes: usize::try_from(limits.memory).unwrap_or(usize::MAX),
-        output_bytes: usize::try_from(limits.output_per_record).unwrap_or(usize::MAX),
+        fuel_per_delivery: limits.fuel_per_delivery,
+        fuel_to_start: limits.fuel_to_start,
+        memory_bytes: size(limits.memory),
+        output_bytes: size(limits.output_per_record),
+        split_output_bytes: size(limits.output_per_delivery),
+        changes_per_record: limits.changes_per_record as usize,
+        lines_per_record: limits.lines_per_record as usize,
+        references_per_line: limits.references_per_line as usize,
+        room_nights_per_record: limits.room_nights_per_record as usize,
+        parts_per_delivery: limits.parts_per_delivery as usize,
         nights_per_stay: limits.max_stay_nights,
-        ..plugin::Limits::default()
+        code_bytes: limits.code_bytes as usize,
+        text_bytes: limits.text_bytes as usize,
     }
 }
 
@@ -123,10 +133,7 @@ fn setup(document: &Document, summary: &Summary, plugin: Arc<str>, partition: Pa
         partition,
         rule_set: rule_set_label(document, summary),
         plugin,
-        bounds: Bounds {
-            stay_nights: document.limits.max_stay_nights as usize,
-            entities: ENTITIES_PER_RECORD,
-        },
+        bounds: Bounds { stay_nights: document.limits.max_stay_nights as usize, entities: ENTITIES_PER_RECORD },
         dedup_span: i64::try_from(document.limits.duplicate_span_ms).unwrap_or(i64::MAX),
         layout_epoch: 0,
     }

@@ -57,6 +57,8 @@ pub struct Checkpoint {
     /// Position of the last reset per source, and the highest sequence number of a reset.
     pub resets: BTreeMap<Arc<str>, Offset>,
     pub reset_sequence: Option<u64>,
+    /// Sequence number of the last configuration applied; `None` before the first.
+    pub configuration: Option<u64>,
     /// Epoch of the last owner seen.
     pub owner: Option<Offset>,
     /// Of the highest record of the log's timestamps, in milliseconds: for people, not for decisions.
@@ -75,6 +77,7 @@ impl Checkpoint {
             origins: BTreeMap::new(),
             resets: BTreeMap::new(),
             reset_sequence: None,
+            configuration: None,
             owner: None,
             log_time: 0,
         }
@@ -88,7 +91,7 @@ pub struct ActiveRecord {
     pub sequence: u64,
     pub document: Vec<u8>,
     pub author: String,
-    /// Digests, in order, are those of the document; kept so that plugins are found without reading it.
+    /// Milliseconds, of the control record.
     pub log_time: i64,
 }
 

@@ -36,7 +36,10 @@ pub enum Work {
     Merge(Changes),
     Dead(Dead),
     /// It belongs to another partition.
-    Reroute { target: Partition, key: Option<Bytes> },
+    Reroute {
+        target: Partition,
+        key: Option<Bytes>,
+    },
     Control(Box<Signed>),
 }
 
@@ -101,8 +104,7 @@ pub fn prepare(
     let mut waiting: BTreeMap<Arc<str>, Vec<Waiting>> = BTreeMap::new();
     while let Some(record) = queue.pop_front() {
         let parsed = event::parse(&record.value, place.key);
-        let configuration =
-            matches!(&parsed, Parsed::Control(c) if matches!(c.control, Control::Configuration { .. }));
+        let configuration = matches!(&parsed, Parsed::Control(c) if matches!(c.control, Control::Configuration { .. }));
         if configuration && !prepared.is_empty() {
             queue.push_front(record);
             break;
@@ -210,8 +212,7 @@ fn normalize(
     call_records: usize,
     prepared: &mut [Prepared],
 ) -> Result<(), HostError> {
-    let (Some(settings), Some(normalizer)) =
-        (active.document.sources.get(source), active.normalizers.get_mut(source))
+    let (Some(settings), Some(normalizer)) = (active.document.sources.get(source), active.normalizers.get_mut(source))
     else {
         return Ok(());
     };
@@ -224,7 +225,8 @@ fn normalize(
             if let Some(slot) = prepared.get_mut(waiting.at) {
                 slot.work = match work {
                     Work::Reroute { target, .. } if slot.origin.is_some() => {
-                        let reason = format!("copied here, it now belongs to partition {target}; it is not copied twice");
+                        let reason =
+                            format!("copied here, it now belongs to partition {target}; it is not copied twice");
                         Work::Dead(Dead::of(&waiting.event, DeadLetterKind::Misrouted, reason))
                     }
                     work => work,
