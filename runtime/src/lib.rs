@@ -27,3 +27,7 @@ pub mod rows;
 pub mod store;
 
 pub mod worker;
+
+pub mod door;
+
+pub mod cli;

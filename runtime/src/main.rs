@@ -1,1 +1,5 @@
-fn main() {}
+//! The `concord` program: see `concord --help`.
+
+fn main() -> std::process::ExitCode {
+    concord::cli::main()
+}

@@ -1,0 +1,118 @@
+//! The command line: what a person types, and what it prints.
+//!
+//! Exit status 0: fine; 1: something was found (differences, rejected deliveries, a broken chain); 2:
+//! the command could not do its work, and standard error says what to do. All commands work while
+//! `concord run` is up and while it is not.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod append;
+mod apply;
+pub mod open;
+mod run;
+mod sql;
+
+/// What a command found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Exit status 0.
+    Fine,
+    /// Exit status 1.
+    Something,
+}
+
+#[derive(Parser)]
+#[command(
+    name = "concord",
+    version,
+    about = "One answer per room night: merges what a hotel's systems say, by rules, with an audit",
+    max_term_width = 110
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The pipeline file, for every command.
+#[derive(clap::Args, Clone, Debug)]
+pub struct PipelineArgument {
+    /// The pipeline file
+    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "concord.toml", env = "CONCORD_CONFIG")]
+    pub config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the pipeline: read the log, merge, decide, write to ClickHouse
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::Arguments),
+    /// Put deliveries from files or standard input into the log
+    #[command(after_help = append::EXAMPLES)]
+    Append(append::Arguments),
+    /// Show what the files would change, and put it into force through the log
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(apply::Arguments),
+    /// Ask ClickHouse
+    #[command(after_help = sql::EXAMPLES)]
+    Sql(sql::Arguments),
+}
+
+/// Parses the command line, runs the command, says what went wrong.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start threads")),
+    };
+    let result = runtime.block_on(dispatch(arguments.command));
+    // Whatever still blocks a thread (a read of a terminal, say) must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match result {
+        Ok(Found::Fine) => ExitCode::SUCCESS,
+        Ok(Found::Something) => ExitCode::from(1),
+        Err(error) => fail(&error),
+    }
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<Found> {
+    match command {
+        Command::Run(arguments) => run::run(arguments).await,
+        Command::Append(arguments) => append::run(arguments).await,
+        Command::Apply(arguments) => apply::run(arguments).await,
+        Command::Sql(arguments) => sql::run(arguments).await,
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // Standard error may be closed; there is nobody left to tell then.
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("concord: {error:#}\n"));
+    ExitCode::from(2)
+}
+
+/// Log lines go to standard error: readable on a terminal, JSON where `CONCORD_LOG_FORMAT=json`.
+/// `CONCORD_LOG` takes filters such as `debug` or `concord::worker=trace`.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CONCORD_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,concord=info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let json = std::env::var("CONCORD_LOG_FORMAT").is_ok_and(|format| format == "json");
+    if json {
+        lines.json().init();
+    } else {
+        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+    }
+}
+
+/// Prints to standard output; a reader that has gone away ends the program quietly.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => Ok(written?),
+    }
+}

@@ -1,0 +1,346 @@
+//! Opening what a command needs: log, store, engine and configuration, running or not.
+//!
+//! While `concord run` is up, commands reach it by `run.json`; otherwise they open log and engine
+//! themselves. Knows no command.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::{ClickHousePlace, Document, PipelineFile, Proposal, RunFile, Running};
+use crate::door::{DoorClient, LogStatus, PartitionStatus};
+use crate::engine::{self, Engine};
+use crate::event::{self, Control, ControlKey, Parsed};
+use crate::log::embedded::{EmbeddedLog, OpenOptions};
+use crate::log::{Log, LogError, NewRecord, Offset, Partition};
+use crate::plugin::Host;
+use crate::store::{self, Store};
+use crate::worker::checkpoint::{PartitionState, Piece};
+
+/// A pipeline as its file describes it, and the process that runs it, if one does.
+pub struct Pipeline {
+    pub file: PipelineFile,
+    pub running: Option<Box<RunFile>>,
+}
+
+/// A store, and the engine behind it if this process runs one.
+pub struct OpenStore {
+    pub store: Store,
+    engine: Option<Engine>,
+    /// For `run.json`.
+    pub address: String,
+    pub reader_password: String,
+}
+
+impl OpenStore {
+    /// Closes the engine, so that another process can open it at once.
+    pub async fn close(self) {
+        if let Some(engine) = self.engine {
+            engine.stop().await;
+        }
+    }
+}
+
+/// A log to append to, here or in the running process.
+pub enum OpenLog {
+    Here(Arc<EmbeddedLog>),
+    There(DoorClient),
+}
+
+impl OpenLog {
+    /// As [`Log::append`].
+    pub async fn append(&self, partition: Partition, records: Vec<NewRecord>) -> Result<Offset, LogError> {
+        match self {
+            OpenLog::Here(log) => log.append(partition, records).await,
+            OpenLog::There(door) => door.append(partition, &records).await,
+        }
+    }
+
+    /// What the log is; how far it is written only if somebody runs it.
+    pub async fn status(&self) -> Result<LogStatus, LogError> {
+        match self {
+            OpenLog::There(door) => door.status().await,
+            OpenLog::Here(log) => {
+                let identity = log.identity();
+                let mut partitions = Vec::new();
+                for partition in 0..identity.partitions {
+                    let (first, end) = log.bounds(partition).await?;
+                    partitions.push(PartitionStatus { first, end, next: None, counts: Default::default() });
+                }
+                Ok(LogStatus { identity, partitions })
+            }
+        }
+    }
+}
+
+/// The configuration in force, with its plugins.
+pub struct ActiveFound {
+    pub sequence: Offset,
+    pub document: Document,
+    pub state: PartitionState,
+}
+
+impl Pipeline {
+    /// Reads the pipeline file and looks for the process that runs it.
+    pub fn open(config: &std::path::Path) -> Result<Pipeline> {
+        let file = PipelineFile::read(config)?;
+        let running = match RunFile::find(&file.data_dir)? {
+            Running::Yes(run) => Some(run),
+            Running::No | Running::Stale { .. } => None,
+        };
+        Ok(Pipeline { file, running })
+    }
+
+    /// Makes the data directory, for the user alone.
+    pub fn prepare(&self) -> Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        let dir = &self.file.data_dir;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| format!("pipeline.data_dir {} cannot be made", dir.display()))
+    }
+
+    /// The key that signs control records, made if it is not there.
+    pub fn key(&self) -> Result<ControlKey> {
+        Ok(ControlKey::load_or_create(&self.file.key_file)?)
+    }
+
+    /// The plugin host; compiled plugins are kept in the data directory.
+    pub fn host(&self) -> Result<Host> {
+        Ok(Host::new(&self.file.data_dir.join("plugins"))?)
+    }
+
+    /// Opens the log here; nobody else may have it open.
+    pub fn own_log(&self) -> Result<Arc<EmbeddedLog>> {
+        let settings = &self.file.log;
+        let options = OpenOptions {
+            partitions: settings.partitions,
+            // A record that is copied or tried again travels inside another one.
+            max_record_bytes: settings.max_record_bytes * 2 + (64 << 10),
+            ..OpenOptions::default()
+        };
+        Ok(Arc::new(EmbeddedLog::open(&self.file.data_dir.join("log"), options)?))
+    }
+
+    /// The log, here or in the running process.
+    pub fn log(&self) -> Result<OpenLog> {
+        match &self.running {
+            Some(run) => Ok(OpenLog::There(DoorClient::new(run.door.clone()))),
+            None => Ok(OpenLog::Here(self.own_log()?)),
+        }
+    }
+
+    fn engine_dir(&self) -> PathBuf {
+        self.file.data_dir.join("clickhouse")
+    }
+
+    /// Whether there can be anything in ClickHouse yet.
+    pub fn has_store(&self) -> bool {
+        self.running.is_some()
+            || !matches!(self.file.clickhouse.place, ClickHousePlace::Embedded { .. })
+            || self.engine_dir().exists()
+    }
+
+    /// The store, to read: of the running process, of the server, or an engine opened here.
+    pub async fn store(&self) -> Result<OpenStore> {
+        match (&self.running, &self.file.clickhouse.place) {
+            (Some(run), ClickHousePlace::Embedded { .. }) => {
+                let options = store::Options {
+                    url: run.address.clone(),
+                    user: run.user.clone(),
+                    password: run.password.clone(),
+                    database: run.database.clone(),
+                    ..store::Options::default()
+                };
+                let store = Store::connect(options).await?;
+                Ok(OpenStore {
+                    store,
+                    engine: None,
+                    address: run.address.clone(),
+                    reader_password: run.password.clone(),
+                })
+            }
+            _ => self.own_store(true).await,
+        }
+    }
+
+    /// The store with a reader's rights, for queries that people write.
+    pub async fn reader(&self) -> Result<OpenStore> {
+        let mut opened = self.store().await?;
+        if opened.engine.is_some() {
+            let options = store::Options {
+                url: opened.address.clone(),
+                user: engine::READER.to_owned(),
+                password: opened.reader_password.clone(),
+                database: self.file.clickhouse.database.clone(),
+                ..store::Options::default()
+            };
+            opened.store = Store::connect(options).await?;
+        }
+        Ok(opened)
+    }
+
+    /// The store, to write. Starts the engine if it is embedded; `any_port` where nobody asked for it by number.
+    pub async fn own_store(&self, any_port: bool) -> Result<OpenStore> {
+        let clickhouse = &self.file.clickhouse;
+        let database = clickhouse.database.clone();
+        match &clickhouse.place {
+            ClickHousePlace::Embedded { listen, library } => {
+                self.prepare()?;
+                let (writer_password, reader_password) = (secret()?, secret()?);
+                let mut listen = *listen;
+                if any_port {
+                    listen.set_port(0);
+                }
+                let options = engine::Options {
+                    library: engine::find_library(library.as_deref())?,
+                    path: self.engine_dir(),
+                    listen,
+                    database: database.clone(),
+                    writer_password: writer_password.clone(),
+                    reader_password: reader_password.clone(),
+                };
+                let engine = Engine::start(options).await?;
+                let url = format!("http://{}", engine.address());
+                let options = store::Options {
+                    url: url.clone(),
+                    user: engine::WRITER.to_owned(),
+                    password: writer_password,
+                    database,
+                    embedded: true,
+                    ..store::Options::default()
+                };
+                let store = Store::connect(options).await?;
+                Ok(OpenStore { store, engine: Some(engine), address: url, reader_password })
+            }
+            ClickHousePlace::Server { url, user, cluster, .. } => {
+                let password = clickhouse.place.password().context("clickhouse.password_file")?;
+                let options = store::Options {
+                    url: url.clone(),
+                    user: user.clone(),
+                    password: password.clone(),
+                    database,
+                    cluster: cluster.clone(),
+                    ..store::Options::default()
+                };
+                let store = Store::connect(options).await?;
+                Ok(OpenStore { store, engine: None, address: url.clone(), reader_password: password })
+            }
+        }
+    }
+
+    /// The configuration in force as partition 0 has it: from ClickHouse, else from the log's beginning.
+    /// `None` before the first start.
+    pub async fn active(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
+        if let Some(store) = store
+            && store.schema_version().await.unwrap_or(0) > 0
+        {
+            let state = PartitionState::read(&store.load_partition(0).await?).map_err(anyhow::Error::msg)?;
+            if let Some(active) = &state.active {
+                let document = Document::from_bytes(&active.document)?;
+                return Ok(Some(ActiveFound { sequence: active.sequence, document, state }));
+            }
+        }
+        match log {
+            OpenLog::Here(log) => first_configuration(&**log, key).await,
+            OpenLog::There(_) => bail!("the running process has no configuration yet; try again in a moment"),
+        }
+    }
+}
+
+/// The last of the configurations that stand at the beginning of partition 0, before any event.
+async fn first_configuration<L: Log>(log: &L, key: &ControlKey) -> Result<Option<ActiveFound>> {
+    let (first, end) = log.bounds(0).await?;
+    let (mut offset, mut state, mut found) = (first, PartitionState::default(), None);
+    while offset < end {
+        for record in log.read(0, offset, 1024, 4 << 20).await? {
+            offset = record.offset + 1;
+            let Parsed::Control(signed) = event::parse(&record.value, key) else {
+                if found.is_some() {
+                    offset = end;
+                    break;
+                }
+                continue;
+            };
+            match signed.control {
+                Control::Plugin { digest, part, parts, bytes } => {
+                    state.pieces.insert((digest, part), Piece { parts, bytes });
+                }
+                Control::Configuration { document, .. } => {
+                    found = Some((record.offset, Document::from_bytes(&document)?));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(found.map(|(sequence, document)| ActiveFound { sequence, document, state }))
+}
+
+/// The records that put a proposal into force: its plugins, then the configuration.
+pub fn configuration_records(
+    proposal: &Proposal,
+    key: &ControlKey,
+    author: &str,
+    reason: Option<&str>,
+) -> Result<Vec<NewRecord>> {
+    let now = crate::worker::now_millis();
+    let mut controls = Vec::new();
+    for bytes in proposal.plugin_bytes.values() {
+        controls.extend(event::cut(bytes)?.1);
+    }
+    controls.push(Control::Configuration {
+        sequence: None,
+        reason: reason.map(str::to_owned),
+        document: proposal.document.to_bytes().into(),
+    });
+    let id = format!("configuration-{}-{now}", proposal.document.digest().short());
+    controls
+        .iter()
+        .map(|control| {
+            let value = event::sign_and_write(control, key, &id, author, now.saturating_mul(1000))?;
+            Ok(NewRecord { key: None, value, timestamp: now })
+        })
+        .collect()
+}
+
+/// Checks what only the plugins can: that they load and that the rules hold.
+pub fn check_proposal(host: &Host, proposal: &Proposal, file: &PipelineFile) -> Result<()> {
+    use crate::worker::active::{ActivateError, normalizer, precedence};
+    let document = &proposal.document;
+    let mut wrong = Vec::new();
+    for source in &file.sources {
+        let loaded = document.sources.get(&source.name).and_then(|s| proposal.plugin_bytes.get(&s.plugin.digest));
+        if let Some(bytes) = loaded
+            && let Err(error) = normalizer(host, document, bytes)
+        {
+            wrong.push(format!("source {}: {}: {error}", source.name, source.plugin.display()));
+        }
+    }
+    if let Some(bytes) = proposal.plugin_bytes.get(&document.precedence.digest) {
+        match precedence(host, document, bytes) {
+            Ok(_) => {}
+            Err(ActivateError::Rules { list, .. }) => {
+                let file = file.rules.file.display().to_string();
+                wrong.push(ActivateError::Rules { file, list }.to_string());
+            }
+            Err(error) => wrong.push(format!("{}: {error}", file.rules.plugin.display())),
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
+}
+
+/// Who acts: the option, the pipeline file, the user's name.
+pub fn author(option: Option<&str>, file: &PipelineFile) -> String {
+    let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
+    option.map(str::to_owned).or(file.author.clone()).or_else(user).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A random password or token: 24 bytes in hexadecimal.
+pub fn secret() -> Result<String> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}

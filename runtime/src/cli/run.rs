@@ -1,0 +1,217 @@
+//! `concord run`: all roles in one process.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+
+use super::open::{self, OpenLog, OpenStore, Pipeline};
+use super::{Found, PipelineArgument, print};
+use crate::config::{Door, Proposal, RunFile, difference};
+use crate::door;
+use crate::engine;
+use crate::event::ControlKey;
+use crate::log::Log;
+use crate::worker::checkpoint::Counts;
+use crate::worker::{self, Mode, Shared};
+
+pub const EXAMPLES: &str = "Examples:
+  concord run -c pipeline.toml                 until Ctrl-C
+  concord run -c pipeline.toml --until-idle    read the log to its end, write, and end: backfills, tests
+
+Ctrl-C ends cleanly; a second one ends at once. Nothing is lost either way.";
+
+/// How often partition time is appended.
+const TICK: Duration = Duration::from_secs(60);
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArgument,
+    /// End when every partition is read to its end and written
+    #[arg(long)]
+    until_idle: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: Arguments) -> Result<Found> {
+    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    if let Some(run) = &pipeline.running {
+        bail!("process {} already runs this pipeline; stop it first, or give this one a data_dir of its own", run.pid);
+    }
+    pipeline.prepare()?;
+    let key = pipeline.key()?;
+    let host = pipeline.host()?;
+    // Whatever is wrong with the files is said before anything is opened, if they are what would start.
+    let proposal = Proposal::read(&pipeline.file);
+    let log = pipeline.own_log()?;
+    let opened = pipeline.own_store(false).await?;
+    let result = async {
+        opened.store.migrate(&[]).await?;
+        configure(&pipeline, &opened, &log, &key, &host, proposal).await?;
+        let tuning = pipeline.file.tuning;
+        let instance = format!("{}-{}", hostname(), std::process::id());
+        let shared = Arc::new(Shared::new(log, opened.store.clone(), host, key, instance, tuning));
+        work(&pipeline, &opened, shared, &arguments).await
+    }
+    .await;
+    opened.close().await;
+    result
+}
+
+/// Seeds the log with the files' configuration on the first start; says later when the files differ.
+async fn configure<L: Log>(
+    pipeline: &Pipeline,
+    opened: &OpenStore,
+    log: &Arc<L>,
+    key: &ControlKey,
+    host: &crate::plugin::Host,
+    proposal: Result<Proposal, crate::config::ConfigErrors>,
+) -> Result<()>
+where
+    Arc<L>: IntoOpenLog,
+{
+    let handle = log.clone().into_open_log();
+    let config = pipeline.file.path.display();
+    match pipeline.active(Some(&opened.store), &handle, key).await? {
+        None => {
+            let proposal = proposal?;
+            open::check_proposal(host, &proposal, &pipeline.file)?;
+            let records =
+                open::configuration_records(&proposal, key, &open::author(None, &pipeline.file), Some("first start"))?;
+            log.append(0, records).await?;
+        }
+        Some(active) => match proposal {
+            Ok(proposal) => {
+                let changes = difference(Some(&active.document), &proposal.document);
+                if !changes.is_empty() {
+                    tracing::warn!(
+                        "the files differ from the configuration in force in {} places; \
+                         `concord apply -c {config}` shows them and puts them into force",
+                        changes.len()
+                    );
+                }
+            }
+            Err(errors) => {
+                tracing::warn!("the files cannot be applied as they are; what is in force goes on: {errors}")
+            }
+        },
+    }
+    Ok(())
+}
+
+/// How a log becomes the handle that commands use.
+pub trait IntoOpenLog {
+    fn into_open_log(self) -> OpenLog;
+}
+
+impl IntoOpenLog for Arc<crate::log::embedded::EmbeddedLog> {
+    fn into_open_log(self) -> OpenLog {
+        OpenLog::Here(self)
+    }
+}
+
+async fn work<L: Log>(
+    pipeline: &Pipeline,
+    opened: &OpenStore,
+    shared: Arc<Shared<L>>,
+    arguments: &Arguments,
+) -> Result<Found> {
+    let token = open::secret()?;
+    let (address, serve) = door::serve(shared.clone(), token.clone()).await.context("the door cannot be opened")?;
+    let serving = tokio::spawn(serve);
+    let door = Door { address: format!("http://{address}"), token };
+    let user = match pipeline.file.clickhouse.place {
+        crate::config::ClickHousePlace::Embedded { .. } => engine::READER.to_owned(),
+        crate::config::ClickHousePlace::Server { ref user, .. } => user.clone(),
+    };
+    let database = pipeline.file.clickhouse.database.clone();
+    let run_file =
+        RunFile::of_this_process(opened.address.clone(), database, user, opened.reader_password.clone(), door);
+    let _guard = run_file.write(&pipeline.file.data_dir)?;
+    tracing::info!(clickhouse = %opened.address, "pipeline {} runs", pipeline.file.name);
+    let (stop, stopped) = watch::channel(false);
+    let signals = tokio::spawn(signals(stop));
+    let started = std::time::Instant::now();
+    let mode = Mode { until_idle: arguments.until_idle, tick: (!arguments.until_idle).then_some(TICK) };
+    let partitions = 0..shared.log.identity().partitions;
+    let progress = progress(shared.clone());
+    let result = tokio::select! {
+        result = worker::run(shared.clone(), partitions, mode, stopped) => result,
+        () = progress => Ok(()),
+    };
+    signals.abort();
+    serving.abort();
+    result?;
+    report(&shared, started.elapsed(), arguments)?;
+    Ok(Found::Fine)
+}
+
+fn report<L: Log>(shared: &Shared<L>, elapsed: Duration, arguments: &Arguments) -> Result<()> {
+    let mut counts = Counts::default();
+    for progress in shared.all_progress() {
+        counts.add(&progress.counts());
+    }
+    if arguments.json {
+        let report = serde_json::json!({ "seconds": elapsed.as_secs_f64(), "records": counts });
+        return print(&format!("{report}\n"));
+    }
+    if arguments.until_idle {
+        let Counts { merged, stale, duplicate, rerouted, control, dead_letters } = counts;
+        print(&format!(
+            "{} records so far: {merged} merged, {stale} stale, {duplicate} duplicates, {rerouted} re-routed, \
+             {control} control, {dead_letters} dead letters; ready after {:.1} s\n",
+            counts.total(),
+            elapsed.as_secs_f64()
+        ))?;
+    }
+    Ok(())
+}
+
+/// The first signal ends cleanly, the second at once.
+async fn signals(stop: watch::Sender<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    for round in 0.. {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if round > 0 {
+            std::process::exit(130);
+        }
+        tracing::info!("ending: what is in flight is written first; once more ends at once, and loses nothing either");
+        // Nobody listens any more only if the work has ended by itself.
+        let _ = stop.send(true);
+    }
+}
+
+/// Shows on a terminal how far the work is; never returns.
+async fn progress<L: Log>(shared: Arc<Shared<L>>) {
+    if !std::io::stderr().is_terminal() {
+        return std::future::pending().await;
+    }
+    let bar = indicatif::ProgressBar::new(0);
+    let style = "{spinner} {pos} of {len} records ({per_sec})";
+    if let Ok(style) = indicatif::ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    let mut every = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        every.tick().await;
+        let Ok(status) = door::log_status(&shared).await else { continue };
+        bar.set_length(status.partitions.iter().map(|p| p.end - p.first).sum());
+        bar.set_position(status.partitions.iter().map(|p| p.next.unwrap_or(p.first) - p.first).sum());
+    }
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/etc/hostname").map_or_else(|_| "concord".to_owned(), |name| name.trim().to_owned())
+}
