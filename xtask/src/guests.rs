@@ -82,7 +82,7 @@ fn compile(plugins: &Path, target_dir: &Path) -> Result<Vec<Module>> {
         }
     }
     let output = cargo
-        .args(["build", "--workspace", "--lib", "--release", "--locked", "--target", TARGET])
+        .args(["build", "--workspace", "--lib", "--release", "--target", TARGET])
         .args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target_dir)
         .current_dir(plugins)

@@ -242,6 +242,11 @@ fn questions_without_a_rule() {
             && proposal.contains("fields = [\"price\"]\nclass = \"other\"\norder = "),
         "{proposal}"
     );
+    let rule = proposal.strip_prefix("add: ").unwrap();
+    let other =
+        found[0].proposal.as_deref().unwrap().strip_prefix("add: ").unwrap().replace("field-else", "field-more");
+    let text = GOOD.replace("fields = [\"*\"]", "fields = [\"capacity\", \"closed\"]");
+    assert_eq!(findings(&format!("{text}\n{rule}\n\n{other}\n")), [], "what is proposed helps");
     finds(
         "\"placement\", \"money\", \"guests\"",
         "\"placement\"",
