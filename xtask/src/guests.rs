@@ -82,6 +82,7 @@ fn compile(plugins: &Path, target_dir: &Path) -> Result<Vec<Module>> {
         }
     }
     let output = cargo
+        .env("CARGO_ENCODED_RUSTFLAGS", same_everywhere(plugins))
         .args(["build", "--workspace", "--lib", "--release", "--target", TARGET])
         .args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target_dir)
@@ -98,6 +99,17 @@ fn compile(plugins: &Path, target_dir: &Path) -> Result<Vec<Module>> {
     }
     ensure!(!modules.is_empty(), "no crate in {} is a cdylib, so there is no plugin", plugins.display());
     Ok(modules)
+}
+
+/// Compiler flags that take this machine's folders out of the guests' panic messages, so that the same source
+/// makes the same bytes, and the same digest, wherever it is built.
+fn same_everywhere(plugins: &Path) -> String {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let folders = home.iter().map(|home| (home.as_path(), "cargo")).chain([(plugins, "plugins")]);
+    let flags: Vec<String> =
+        folders.map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())).collect();
+    flags.join("\u{1f}")
 }
 
 /// The wasm file of a "compiler-artifact" message about a cdylib.
