@@ -124,7 +124,8 @@ fn module_of(message: &serde_json::Value) -> Option<Module> {
 /// Variables that cargo sets for this process, or that are meant for host code, would end up in the guests:
 /// other flags make other bytes, and a plugin's digest is part of the configuration.
 fn is_of_the_outer_build(variable: &str) -> bool {
-    const KEPT: [&str; 6] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_TERM_"];
+    const KEPT: [&str; 6] =
+        ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_TERM_"];
     let of_cargo = variable.starts_with("CARGO_") && !KEPT.iter().any(|kept| variable.starts_with(kept));
     of_cargo || matches!(variable, "RUSTFLAGS" | "RUSTDOCFLAGS" | "RUSTC_WORKSPACE_WRAPPER")
 }
@@ -168,10 +169,18 @@ mod tests {
 
     #[test]
     fn variables_of_the_outer_build_stay_outside() {
-        for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_RELEASE_LTO", "CARGO_PKG_NAME"] {
+        for variable in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "CARGO_PROFILE_RELEASE_LTO",
+            "CARGO_PKG_NAME",
+        ] {
             assert!(is_of_the_outer_build(variable), "{variable}");
         }
-        for variable in ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_X_INDEX", "RUSTUP_TOOLCHAIN", "PATH"] {
+        for variable in
+            ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_X_INDEX", "RUSTUP_TOOLCHAIN", "PATH"]
+        {
             assert!(!is_of_the_outer_build(variable), "{variable}");
         }
     }
