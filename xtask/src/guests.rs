@@ -82,7 +82,8 @@ fn compile(plugins: &Path, target_dir: &Path) -> Result<Vec<Module>> {
         }
     }
     let output = cargo
-        .args(["build", "--workspace", "--lib", "--release", "--locked", "--target", TARGET])
+        .env("CARGO_ENCODED_RUSTFLAGS", same_everywhere(plugins))
+        .args(["build", "--workspace", "--lib", "--release", "--target", TARGET])
         .args(["--quiet", "--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target_dir)
         .current_dir(plugins)
@@ -100,6 +101,17 @@ fn compile(plugins: &Path, target_dir: &Path) -> Result<Vec<Module>> {
     Ok(modules)
 }
 
+/// Compiler flags that take this machine's folders out of the guests' panic messages, so that the same source
+/// makes the same bytes, and the same digest, wherever it is built.
+fn same_everywhere(plugins: &Path) -> String {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let folders = home.iter().map(|home| (home.as_path(), "cargo")).chain([(plugins, "plugins")]);
+    let flags: Vec<String> =
+        folders.map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())).collect();
+    flags.join("\u{1f}")
+}
+
 /// The wasm file of a "compiler-artifact" message about a cdylib.
 fn module_of(message: &serde_json::Value) -> Option<Module> {
     let target = message.get("target")?;
@@ -112,7 +124,8 @@ fn module_of(message: &serde_json::Value) -> Option<Module> {
 /// Variables that cargo sets for this process, or that are meant for host code, would end up in the guests:
 /// other flags make other bytes, and a plugin's digest is part of the configuration.
 fn is_of_the_outer_build(variable: &str) -> bool {
-    const KEPT: [&str; 6] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_TERM_"];
+    const KEPT: [&str; 6] =
+        ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_TERM_"];
     let of_cargo = variable.starts_with("CARGO_") && !KEPT.iter().any(|kept| variable.starts_with(kept));
     of_cargo || matches!(variable, "RUSTFLAGS" | "RUSTDOCFLAGS" | "RUSTC_WORKSPACE_WRAPPER")
 }
@@ -156,10 +169,18 @@ mod tests {
 
     #[test]
     fn variables_of_the_outer_build_stay_outside() {
-        for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_RELEASE_LTO", "CARGO_PKG_NAME"] {
+        for variable in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "CARGO_PROFILE_RELEASE_LTO",
+            "CARGO_PKG_NAME",
+        ] {
             assert!(is_of_the_outer_build(variable), "{variable}");
         }
-        for variable in ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_X_INDEX", "RUSTUP_TOOLCHAIN", "PATH"] {
+        for variable in
+            ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_X_INDEX", "RUSTUP_TOOLCHAIN", "PATH"]
+        {
             assert!(!is_of_the_outer_build(variable), "{variable}");
         }
     }

@@ -5,7 +5,7 @@
 
 mod read;
 
-use concord_plugin::json::{self, At, Json, Object};
+use concord_plugin::json::{self, At, Object, Value};
 use concord_plugin::{Day, Delivery, Description, Event, Normalizer, Rejection, Routed, Said};
 
 /// The normalizer of the native format.
@@ -33,9 +33,8 @@ impl Normalizer for Native {
     }
 
     fn settings(table: At<'_>) -> Result<Settings, Rejection> {
-        let table = table.object()?;
-        table.only(&["property"])?;
-        Ok(Settings { property: table.optional("property", At::code)?.map(str::to_owned) })
+        let [property] = table.object()?.only(&["property"])?;
+        Ok(Settings { property: property.map(At::code).transpose()?.map(str::to_owned) })
     }
 
     /// Reads no more than it needs to find each part's place: what else is wrong becomes a dead letter,
@@ -49,10 +48,8 @@ impl Normalizer for Native {
             Ok(Routed { property, date: date(part), body })
         };
         match root.value() {
-            Json::List(parts) if parts.is_empty() => Err(root.reject("the list holds no part")),
-            Json::List(_) => {
-                root.list()?.map(|part| routed(part, Some(part.value().to_string().into_bytes()))).collect()
-            }
+            Value::List if root.list()?.next().is_none() => Err(root.reject("the list holds no part")),
+            Value::List => root.list()?.map(|part| routed(part, Some(part.to_string().into_bytes()))).collect(),
             _ => Ok(vec![routed(root, None)?]),
         }
     }
@@ -75,9 +72,10 @@ fn property<'p>(
         return property.code();
     }
     let attribute = attributes.iter().find(|(name, _)| name == "property").map(|(_, value)| value.as_str());
-    attribute.or(settings.property.as_deref()).filter(|property| !property.is_empty()).ok_or_else(|| {
-        part.at().reject("\"property\" is missing, and neither an attribute nor the settings name one")
-    })
+    attribute
+        .or(settings.property.as_deref())
+        .filter(|property| !property.is_empty())
+        .ok_or_else(|| part.at().reject("\"property\" is missing, and neither an attribute nor the settings name one"))
 }
 
 /// The part's `date`, else its first arrival or night, else 1970-01-01.

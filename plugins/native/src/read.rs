@@ -4,14 +4,30 @@
 
 use std::collections::BTreeSet;
 
-use concord_plugin::json::{At, Json, Object};
+use concord_plugin::json::{self, At, Object};
 use concord_plugin::{
     Action, Cancellation, Change, Day, Field, InventoryReplacement, Line, LineOf, Money, Reference, Rejection,
     ReservationReplacement, Revision, RoomNights, Scope, Status, Value, time,
 };
 
-const ACTIONS: [&str; 7] =
-    ["reservation", "line", "cancel", "inventory", "inventory_replace", "withdraw", "snapshot"];
+/// Where several changes can stand, and what a part may hold beside one.
+const PART: [&str; 11] = [
+    "property",
+    "date",
+    "revision",
+    "changes",
+    "reservation",
+    "line",
+    "cancel",
+    "inventory",
+    "inventory_replace",
+    "withdraw",
+    "snapshot",
+];
+const CHANGE: [&str; 8] =
+    ["revision", "reservation", "line", "cancel", "inventory", "inventory_replace", "withdraw", "snapshot"];
+/// The changes, in the order of `PART` and `CHANGE`.
+const ACTIONS: [&str; 7] = ["reservation", "line", "cancel", "inventory", "inventory_replace", "withdraw", "snapshot"];
 
 const STATUSES: [(&str, Status); 6] = [
     ("tentative", Status::Tentative),
@@ -24,30 +40,28 @@ const STATUSES: [(&str, Status); 6] = [
 
 /// All changes of a part: those of its `changes`, else the one that stands in the part itself.
 pub fn changes(part: Object<'_>) -> Result<Vec<Change>, Rejection> {
-    part.optional("date", At::day)?;
-    let common = part.optional("revision", revision)?;
-    let Some(list) = part.get("changes") else {
-        let known = ["property", "date", "revision", "changes"];
-        return Ok(vec![Change { revision: common, action: only_action(part, &known)? }]);
+    let [_, date, common, list, actions @ ..] = part.only(&PART)?;
+    date.map(At::day).transpose()?;
+    let common = common.map(revision).transpose()?;
+    let Some(list) = list else {
+        return Ok(vec![Change { revision: common, action: only_action(part, &actions)? }]);
     };
-    part.only(&["property", "date", "revision", "changes"])?;
-    let elements = list.list()?;
-    if elements.len() == 0 {
-        return Err(list.reject("the list holds no change"));
+    if let Some(action) = actions.iter().flatten().next() {
+        return Err(action.reject("stands beside \"changes\": it belongs into that list"));
     }
     let change = |element: At<'_>| {
         let element = element.object()?;
-        let revision = element.optional("revision", revision)?.or_else(|| common.clone());
-        Ok(Change { revision, action: only_action(element, &["revision"])? })
+        let [own, actions @ ..] = element.only(&CHANGE)?;
+        let revision = own.map(revision).transpose()?.or_else(|| common.clone());
+        Ok(Change { revision, action: only_action(element, &actions)? })
     };
-    elements.map(change).collect()
+    let changes: Vec<Change> = list.list()?.map(change).collect::<Result<_, Rejection>>()?;
+    if changes.is_empty() { Err(list.reject("the list holds no change")) } else { Ok(changes) }
 }
 
-/// The action of an object that holds exactly one.
-fn only_action(object: Object<'_>, others: &[&str]) -> Result<Action, Rejection> {
-    let known: Vec<&str> = others.iter().chain(&ACTIONS).copied().collect();
-    object.only(&known)?;
-    let mut found = object.entries().filter(|(key, _)| ACTIONS.contains(key));
+/// The one action among those that were found.
+fn only_action(object: Object<'_>, actions: &[Option<At<'_>>; ACTIONS.len()]) -> Result<Action, Rejection> {
+    let mut found = ACTIONS.iter().zip(actions).filter_map(|(name, at)| at.map(|at| (*name, at)));
     let Some((name, at)) = found.next() else {
         return Err(object.at().reject(format_args!("holds no change: one of {} is missing", ACTIONS.join(", "))));
     };
@@ -65,7 +79,7 @@ fn action(name: &str, at: At<'_>) -> Result<Action, Rejection> {
         "cancel" => Action::LineCancel(cancellation(at)?),
         "inventory" => Action::InventorySet(room_nights(at)?),
         "inventory_replace" => Action::InventoryReplace(inventory_replacement(at)?),
-        "withdraw" => Action::Withdraw(scope(at.object()?, &[])?),
+        "withdraw" => Action::Withdraw(withdrawn(at)?),
         _ => match at.text()? {
             "begin" => Action::SnapshotBegin,
             "end" => Action::SnapshotEnd,
@@ -78,23 +92,23 @@ fn action(name: &str, at: At<'_>) -> Result<Action, Rejection> {
 fn revision(at: At<'_>) -> Result<Revision, Rejection> {
     const MOST: usize = 8;
     match at.value() {
-        Json::Text(text) => match time::stamp(text) {
+        json::Value::Text(text) => match time::stamp(text) {
             Some(stamp) if stamp.offset.is_some() => Ok(Revision::Instant(stamp.utc(0))),
             Some(_) => Err(at.is_not("an instant with its offset, such as 2026-03-01T12:00:00Z")),
             None => Err(at.is_not("an instant, such as 2026-03-01T12:00:00Z")),
         },
-        Json::List(parts) if parts.is_empty() || parts.len() > MOST => {
-            Err(at.reject(format_args!("a revision has 1 to {MOST} positions, not {}", parts.len())))
-        }
-        Json::List(_) => Ok(Revision::Sequence(at.list()?.map(position).collect::<Result<_, _>>()?)),
-        Json::Number(_) => Ok(Revision::Sequence(vec![position(at)?])),
+        json::Value::List => match at.list()?.count() {
+            1..=MOST => Ok(Revision::Sequence(at.list()?.map(position).collect::<Result<_, _>>()?)),
+            count => Err(at.reject(format_args!("a revision has 1 to {MOST} positions, not {count}"))),
+        },
+        json::Value::Number(_) => Ok(Revision::Sequence(vec![position(at)?])),
         _ => Err(at.is_not("a revision (a whole number, a list of them, or an instant)")),
     }
 }
 
 fn position(at: At<'_>) -> Result<u64, Rejection> {
     match at.value() {
-        Json::Number(digits) => digits.parse().ok(),
+        json::Value::Number(digits) => digits.parse().ok(),
         _ => None,
     }
     .ok_or_else(|| at.is_not("a whole number from 0 to 18446744073709551615"))
@@ -102,61 +116,76 @@ fn position(at: At<'_>) -> Result<u64, Rejection> {
 
 fn reservation(at: At<'_>) -> Result<ReservationReplacement, Rejection> {
     let object = at.object()?;
-    object.only(&["id", "lines"])?;
+    let [id, lines] = object.only(&["id", "lines"])?;
+    let reservation = object.needs("id", id)?.code()?.to_owned();
     let mut seen = BTreeSet::new();
-    let mut lines = Vec::new();
-    for element in object.required("lines")?.list()? {
+    let mut read = Vec::new();
+    for element in object.needs("lines", lines)?.list()? {
         let element = element.object()?;
-        let line = line(element, &[])?;
+        let line = line(element, element.only(&LINE)?)?;
         if !seen.insert(line.line.clone()) {
-            return Err(element.required("line")?.reject(format_args!("{:?} stands twice in this reservation", line.line)));
+            return Err(element
+                .required("line")?
+                .reject(format_args!("{:?} stands twice in this reservation", line.line)));
         }
-        lines.push(line);
+        read.push(line);
     }
-    Ok(ReservationReplacement { reservation: object.required("id")?.code()?.to_owned(), lines })
+    Ok(ReservationReplacement { reservation, lines: read })
 }
 
 fn line_of(at: At<'_>) -> Result<LineOf, Rejection> {
     let object = at.object()?;
-    let line = line(object, &["reservation"])?;
-    Ok(LineOf { reservation: object.required("reservation")?.code()?.to_owned(), line })
+    let [reservation, keys @ ..] = object.only(&LINE_OF)?;
+    let reservation = object.needs("reservation", reservation)?.code()?.to_owned();
+    Ok(LineOf { reservation, line: line(object, keys)? })
 }
 
 fn cancellation(at: At<'_>) -> Result<Cancellation, Rejection> {
     let object = at.object()?;
-    object.only(&["reservation", "line"])?;
+    let [reservation, line] = object.only(&["reservation", "line"])?;
     Ok(Cancellation {
-        reservation: object.required("reservation")?.code()?.to_owned(),
-        line: object.required("line")?.code()?.to_owned(),
+        reservation: object.needs("reservation", reservation)?.code()?.to_owned(),
+        line: object.needs("line", line)?.code()?.to_owned(),
     })
 }
 
-fn line(object: Object<'_>, others: &[&str]) -> Result<Line, Rejection> {
-    const KEYS: [&str; 10] = [
-        "line", "status", "arrival", "departure", "room_type", "room", "amount", "currency", "guests", "references",
-    ];
-    let known: Vec<&str> = others.iter().chain(&KEYS).copied().collect();
-    object.only(&known)?;
+const LINE: [&str; 10] =
+    ["line", "status", "arrival", "departure", "room_type", "room", "amount", "currency", "guests", "references"];
+const LINE_OF: [&str; 11] = [
+    "reservation",
+    "line",
+    "status",
+    "arrival",
+    "departure",
+    "room_type",
+    "room",
+    "amount",
+    "currency",
+    "guests",
+    "references",
+];
+
+/// A line from the values of `LINE`.
+fn line(object: Object<'_>, keys: [Option<At<'_>>; LINE.len()]) -> Result<Line, Rejection> {
+    let [id, line_status, arrival, departure, room_type, line_room, amount, currency, guests, references] = keys;
     let line = Line {
-        line: object.required("line")?.code()?.to_owned(),
-        status: object.optional("status", status)?,
-        arrival: object.optional("arrival", At::day)?,
-        departure: object.optional("departure", At::day)?,
-        room_type: object.optional("room_type", At::code)?.map(str::to_owned),
-        room: object.optional("room", room)?,
-        money: money(object)?,
-        guests: object.optional("guests", At::count)?,
-        references: object.optional("references", |at| at.list()?.map(reference).collect())?,
+        line: object.needs("line", id)?.code()?.to_owned(),
+        status: line_status.map(status).transpose()?,
+        arrival: arrival.map(At::day).transpose()?,
+        departure: departure.map(At::day).transpose()?,
+        room_type: room_type.map(At::code).transpose()?.map(str::to_owned),
+        room: line_room.map(room).transpose()?,
+        money: money(amount, currency)?,
+        guests: guests.map(At::count).transpose()?,
+        references: references.map(|at| at.list()?.map(reference).collect()).transpose()?,
     };
-    if let (Some(arrival), Some(departure)) = (line.arrival, line.departure)
-        && departure <= arrival
+    if let (Some(first), Some(end), Some(at)) = (line.arrival, line.departure, departure)
+        && end <= first
     {
-        let words = format_args!(
-            "{} is not after the arrival {}: the departure is the day after the last night",
-            time::spelled(departure),
-            time::spelled(arrival)
-        );
-        return Err(object.required("departure")?.reject(words));
+        let (first, end) = (time::spelled(first), time::spelled(end));
+        let words =
+            format_args!("{end} is not after the arrival {first}: the departure is the day after the last night");
+        return Err(at.reject(words));
     }
     Ok(line)
 }
@@ -175,8 +204,8 @@ fn room(at: At<'_>) -> Result<String, Rejection> {
 }
 
 /// `amount` and `currency`, which stand together or not at all.
-fn money(object: Object<'_>) -> Result<Option<Money>, Rejection> {
-    match (object.get("amount"), object.get("currency")) {
+fn money(amount: Option<At<'_>>, currency: Option<At<'_>>) -> Result<Option<Money>, Rejection> {
+    match (amount, currency) {
         (None, None) => Ok(None),
         (Some(amount), Some(currency)) => currency.currency_of(amount.decimal()?).map(Some),
         (Some(amount), None) => Err(amount.reject("an amount needs its \"currency\"")),
@@ -186,21 +215,21 @@ fn money(object: Object<'_>) -> Result<Option<Money>, Rejection> {
 
 fn reference(at: At<'_>) -> Result<Reference, Rejection> {
     let object = at.object()?;
-    object.only(&["type", "issuer", "value"])?;
+    let [kind, issuer, value] = object.only(&["type", "issuer", "value"])?;
     Ok(Reference {
-        kind: object.required("type")?.code()?.to_owned(),
-        issuer: object.required("issuer")?.code()?.to_owned(),
-        value: object.required("value")?.code()?.to_owned(),
+        kind: object.needs("type", kind)?.code()?.to_owned(),
+        issuer: object.needs("issuer", issuer)?.code()?.to_owned(),
+        value: object.needs("value", value)?.code()?.to_owned(),
     })
 }
 
 fn room_nights(at: At<'_>) -> Result<RoomNights, Rejection> {
     let object = at.object()?;
-    object.only(&["room_type", "nights", "fields"])?;
-    let fields = object.required("fields")?.object()?;
+    let [room_type, nights, fields] = object.only(&["room_type", "nights", "fields"])?;
+    let fields = object.needs("fields", fields)?.object()?;
     Ok(RoomNights {
-        room_type: object.required("room_type")?.code()?.to_owned(),
-        nights: object.required("nights")?.nights()?,
+        room_type: object.needs("room_type", room_type)?.code()?.to_owned(),
+        nights: object.needs("nights", nights)?.nights()?,
         fields: fields.entries().map(|(name, at)| field(name, at)).collect::<Result<_, _>>()?,
     })
 }
@@ -222,20 +251,21 @@ fn field(name: &str, at: At<'_>) -> Result<Field, Rejection> {
 /// 2 is an integer, 2.0 a decimal; `{"decimal": "2"}` and `{"amount": "2", "currency": "EUR"}` say it outright.
 fn value(at: At<'_>) -> Result<Value, Rejection> {
     Ok(match at.value() {
-        Json::Boolean(value) => Value::Boolean(*value),
-        Json::Text(text) => Value::Text(text.clone().into_owned()),
-        Json::Number(digits) if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => {
+        json::Value::Boolean(value) => Value::Boolean(value),
+        json::Value::Text(text) => Value::Text(text.to_owned()),
+        json::Value::Number(digits) if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => {
             Value::Integer(at.integer()?)
         }
-        Json::Number(_) => Value::Decimal(at.decimal()?),
-        Json::Object(_) => {
+        json::Value::Number(_) => Value::Decimal(at.decimal()?),
+        json::Value::Object => {
             let object = at.object()?;
             if let Some(decimal) = object.get("decimal") {
                 object.only(&["decimal"])?;
                 return Ok(Value::Decimal(decimal.decimal()?));
             }
-            object.only(&["amount", "currency"])?;
-            Value::Money(object.required("currency")?.currency_of(object.required("amount")?.decimal()?)?)
+            let [amount, currency] = object.only(&["amount", "currency"])?;
+            let amount = object.needs("amount", amount)?.decimal()?;
+            Value::Money(object.needs("currency", currency)?.currency_of(amount)?)
         }
         _ => return Err(at.is_not("a value (a number, a string, true, false, null, a decimal or an amount)")),
     })
@@ -243,9 +273,10 @@ fn value(at: At<'_>) -> Result<Value, Rejection> {
 
 fn inventory_replacement(at: At<'_>) -> Result<InventoryReplacement, Rejection> {
     let object = at.object()?;
-    let scope = scope(object, &["room_nights"])?;
+    let [nights, room_types, fields, listed] = object.only(&["nights", "room_types", "fields", "room_nights"])?;
+    let scope = scope(object, nights, room_types, fields)?;
     let mut nights = Vec::new();
-    for element in object.required("room_nights")?.list()? {
+    for element in object.needs("room_nights", listed)?.list()? {
         let listed = room_nights(element)?;
         let outside = listed.nights.first < scope.nights.first || listed.nights.end > scope.nights.end;
         if outside || !(scope.room_types.is_empty() || scope.room_types.contains(&listed.room_type)) {
@@ -263,21 +294,30 @@ fn in_scope(scope: &Scope, field: &str) -> bool {
     scope.fields.is_empty() || scope.fields.iter().any(|name| name == field)
 }
 
+fn withdrawn(at: At<'_>) -> Result<Scope, Rejection> {
+    let object = at.object()?;
+    let [nights, room_types, fields] = object.only(&["nights", "room_types", "fields"])?;
+    scope(object, nights, room_types, fields)
+}
+
 /// `nights`, and `room_types` and `fields` where not all are meant.
-fn scope(object: Object<'_>, others: &[&str]) -> Result<Scope, Rejection> {
-    let known: Vec<&str> = ["nights", "room_types", "fields"].iter().chain(others).copied().collect();
-    object.only(&known)?;
+fn scope<'j>(
+    object: Object<'j>,
+    nights: Option<At<'j>>,
+    room_types: Option<At<'j>>,
+    fields: Option<At<'j>>,
+) -> Result<Scope, Rejection> {
     Ok(Scope {
-        room_types: object.optional("room_types", codes)?.unwrap_or_default(),
-        nights: object.required("nights")?.nights()?,
-        fields: object.optional("fields", codes)?.unwrap_or_default(),
+        room_types: room_types.map(codes).transpose()?.unwrap_or_default(),
+        nights: object.needs("nights", nights)?.nights()?,
+        fields: fields.map(codes).transpose()?.unwrap_or_default(),
     })
 }
 
 /// A list of codes. An empty one would mean "all" to the host and looks like "none": it is refused.
 fn codes(at: At<'_>) -> Result<Vec<String>, Rejection> {
     let elements = at.list()?;
-    if elements.len() == 0 {
+    if elements.clone().next().is_none() {
         return Err(at.reject("the list is empty: name some, or leave the key out to mean all"));
     }
     elements.map(|element| Ok(element.code()?.to_owned())).collect()
@@ -300,6 +340,7 @@ fn earliest(change: Object<'_>) -> Option<Day> {
     let night = |scope: Object<'_>| scope.get("nights").and_then(|at| at.nights().ok()).map(|nights| nights.first);
     let lines = inside("reservation").and_then(|reservation| reservation.get("lines")?.list().ok());
     let arrivals = lines.into_iter().flatten().filter_map(|line| line.object().ok().and_then(arrival));
-    let nights = ["inventory", "inventory_replace", "withdraw"].into_iter().filter_map(|key| inside(key).and_then(night));
+    let nights =
+        ["inventory", "inventory_replace", "withdraw"].into_iter().filter_map(|key| inside(key).and_then(night));
     arrivals.chain(inside("line").and_then(arrival)).chain(nights).min()
 }

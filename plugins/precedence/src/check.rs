@@ -29,8 +29,10 @@ fn classes(set: &RuleSet, findings: &mut Vec<Finding>) {
     for class in &set.classes {
         for (pattern, at) in &class.patterns {
             if let Some((by, of)) = earlier.iter().find(|(earlier, _)| matches(earlier, pattern)) {
-                let message = format!("the pattern {pattern:?} can never apply: {by:?} of class {of:?} comes before it");
-                let proposal = if *of == class.name { "remove it" } else { "move the class further up, or remove the pattern" };
+                let message =
+                    format!("the pattern {pattern:?} can never apply: {by:?} of class {of:?} comes before it");
+                let proposal =
+                    if *of == class.name { "remove it" } else { "move the class further up, or remove the pattern" };
                 findings.push(Finding::new(*at, message).propose(proposal));
             }
             earlier.push((pattern, &class.name));
@@ -104,11 +106,8 @@ fn uncovered(
     };
     let class = class.unwrap_or_default();
     let sources: Vec<&str> = vocabulary.sources.iter().map(String::as_str).collect();
-    let lines = if kind.by_status() {
-        "order = [\"*@*\"]".to_owned()
-    } else {
-        format!("order = [{}]", quoted(&sources))
-    };
+    let lines =
+        if kind.by_status() { "order = [\"*@*\"]".to_owned() } else { format!("order = [{}]", quoted(&sources)) };
     let fields = if kind.by_status() { String::new() } else { format!("fields = [{}]\n", quoted(fields)) };
     let table = kind.table();
     let id = table.replace('.', "-");
@@ -139,8 +138,7 @@ fn unreachable(
             let covers = |field: &str, class| rule.covers(field, class) && earlier.covers(field, class);
             fields.iter().any(|field| classes.iter().any(|class| covers(field, *class)))
         };
-        let before: Vec<&str> =
-            earlier.iter().filter(|rule| overlaps(rule)).map(|rule| rule.id.as_str()).collect();
+        let before: Vec<&str> = earlier.iter().filter(|rule| overlaps(rule)).map(|rule| rule.id.as_str()).collect();
         let why = match before.as_slice() {
             [] => format!("no property can be of {}", class_name(set, rule.class)),
             [one] => format!("{one} before it covers all that it does"),
@@ -165,8 +163,7 @@ fn order(set: &RuleSet, vocabulary: &Vocabulary, rule: &Rule, findings: &mut Vec
     let mut taken: Vec<(Option<Status>, &str, usize)> = Vec::new();
     for (index, entry) in rule.order.iter().enumerate() {
         let claims = statuses.iter().flat_map(|status| sources.iter().map(move |source| (*status, *source)));
-        let own: Vec<_> =
-            claims.filter(|(status, source)| set.place_in(entry, source, *status).is_some()).collect();
+        let own: Vec<_> = claims.filter(|(status, source)| set.place_in(entry, source, *status).is_some()).collect();
         let by = |claim: &(Option<Status>, &str)| {
             taken.iter().find(|(status, source, _)| (*status, *source) == *claim).map(|(_, _, by)| *by)
         };
@@ -174,7 +171,8 @@ fn order(set: &RuleSet, vocabulary: &Vocabulary, rule: &Rule, findings: &mut Vec
         if takers.iter().all(Option::is_some) {
             findings.push(shadowed(rule, index, &takers));
         }
-        let new: Vec<_> = own.into_iter().zip(takers).filter(|(_, taker)| taker.is_none()).map(|(claim, _)| claim).collect();
+        let new: Vec<_> =
+            own.into_iter().zip(takers).filter(|(_, taker)| taker.is_none()).map(|(claim, _)| claim).collect();
         taken.extend(new.into_iter().map(|(status, source)| (status, source, index)));
     }
     let open = |status: Option<Status>, source: &str| !taken.iter().any(|(s, o, _)| (*s, *o) == (status, source));
@@ -206,7 +204,12 @@ fn shadowed(rule: &Rule, index: usize, takers: &[Option<usize>]) -> Finding {
     }
     let message = match (by.as_slice(), entry.status) {
         ([], Some(status)) => {
-            format!("{:?} can never apply in rule {:?}: a stay that is {} needs no room", entry.text, rule.id, status.as_str())
+            format!(
+                "{:?} can never apply in rule {:?}: a stay that is {} needs no room",
+                entry.text,
+                rule.id,
+                status.as_str()
+            )
         }
         (by, _) => {
             let verb = if by.len() == 1 { "comes" } else { "come" };

@@ -103,7 +103,9 @@ impl Shapes {
         for element in elements.iter() {
             let Some(named) = self.as_text(element, &format!("an entry of {what}")) else { continue };
             if texts.iter().any(|earlier| earlier.text == named.text) {
-                self.report(Finding::new(named.at, format!("{:?} stands twice in {what}", named.text)).propose("remove it"));
+                self.report(
+                    Finding::new(named.at, format!("{:?} stands twice in {what}", named.text)).propose("remove it"),
+                );
             } else {
                 texts.push(named);
             }
@@ -122,7 +124,10 @@ impl Shapes {
             _ => None,
         };
         if number.is_none() {
-            self.report(Finding::new(value.span().start, format!("{key} has to be a whole number from 0 to {}", u32::MAX)));
+            self.report(Finding::new(
+                value.span().start,
+                format!("{key} has to be a whole number from 0 to {}", u32::MAX),
+            ));
         }
         number
     }
@@ -234,7 +239,8 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in [("30m", 1_800_000), ("1h30m", 5_400_000), ("500ms", 500), ("2d", 172_800_000), ("0s", 0)] {
+        for (text, millis) in [("30m", 1_800_000), ("1h30m", 5_400_000), ("500ms", 500), ("2d", 172_800_000), ("0s", 0)]
+        {
             assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "30", "m", "1.5h", "-1m", "1 m", "5w", "367d", "99999999999999999999s", "1h ", "１m"] {

@@ -5,14 +5,14 @@
 use std::cell::RefCell;
 use std::sync::Once;
 
-use crate::rules::{RuleSet, Status, Vocabulary};
 use crate::decide;
+use crate::rules::{RuleSet, Status, Vocabulary};
 
 wit_bindgen::generate!({ path: "../../wit", world: "precedence" });
 
-use exports::concord::plugin::rules as interface;
 use concord::plugin::log;
 use concord::plugin::types::{Decimal, Value};
+use exports::concord::plugin::rules as interface;
 use interface::{Claim, Claimed, Contest, StayStatus, Subject};
 
 struct Component;

@@ -79,7 +79,10 @@ impl Reader<'_> {
                 self.shapes.report(finding.propose("give the group another name"));
             }
             if !is_name(&name) {
-                self.shapes.report(Finding::new(at, format!("a group cannot be called {name:?}: it holds `*`, `@` or nothing")));
+                self.shapes.report(Finding::new(
+                    at,
+                    format!("a group cannot be called {name:?}: it holds `*`, `@` or nothing"),
+                ));
             }
             let mut sources = Vec::new();
             for source in self.shapes.texts(value, &format!("the group {name:?}")) {
@@ -148,7 +151,10 @@ impl Reader<'_> {
             order_at,
         };
         if rule.id.starts_with('!') {
-            self.shapes.report(Finding::new(rule.at, format!("the rule id {:?} begins with `!`, which is the host's", rule.id)));
+            self.shapes.report(Finding::new(
+                rule.at,
+                format!("the rule id {:?} begins with `!`, which is the host's", rule.id),
+            ));
         }
         Some(rule)
     }
@@ -163,8 +169,7 @@ impl Reader<'_> {
         let mut fields = Vec::new();
         for name in names {
             let of_vocabulary = self.vocabulary.fields.iter().map(String::as_str);
-            let known: Vec<&str> =
-                if kind == Kind::Field { of_vocabulary.collect() } else { STAY_FIELDS.to_vec() };
+            let known: Vec<&str> = if kind == Kind::Field { of_vocabulary.collect() } else { STAY_FIELDS.to_vec() };
             if name.text != "*" && !known.contains(&name.text.as_str()) {
                 let what = if kind == Kind::Field { "field" } else { "field of a stay" };
                 self.shapes.report(unknown(name.at, what, &name.text, known.iter().copied()));

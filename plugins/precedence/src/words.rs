@@ -56,7 +56,7 @@ pub fn unknown<'k>(at: usize, what: &str, name: &str, known: impl Iterator<Item 
 pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let most = (name.chars().count() / 3).max(1) + usize::from(name.chars().count() > 4);
     known
-        .map(|candidate| (edits(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| (edits(&name.to_ascii_lowercase(), &candidate.to_ascii_lowercase()), candidate))
         .filter(|(edits, _)| *edits <= most)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)

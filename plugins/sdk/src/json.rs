@@ -15,45 +15,109 @@ use crate::{Day, Days, Decimal, Money, Rejection, number, time};
 /// How many lists and objects may stand inside each other.
 pub const DEEPEST: usize = 64;
 
-/// One JSON value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Json<'a> {
+/// One JSON value; what stands inside a list or an object, [`At`] walks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'j> {
     /// `null`
     Null,
     /// `true` or `false`
     Boolean(bool),
     /// A number as it was written.
-    Number(&'a str),
+    Number(&'j str),
     /// A string without its escapes.
-    Text(Cow<'a, str>),
+    Text(&'j str),
     /// `[...]`
-    List(Vec<Json<'a>>),
-    /// `{...}`, keys in the order of the text, each once.
-    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+    List,
+    /// `{...}`
+    Object,
 }
 
-impl Display for Json<'_> {
-    /// Compact JSON; numbers as they were written.
+/// A document that was read. All its values lie in one row, in the order of the text: a list or an object is
+/// followed by what it holds. One allocation serves the whole document; allocating is what costs in a guest.
+#[derive(Clone, Debug)]
+pub struct Document<'a>(Vec<Node<'a>>);
+
+/// A value in the row.
+#[derive(Clone, Debug)]
+enum Node<'a> {
+    Null,
+    Boolean(bool),
+    Number(&'a str),
+    Text(Cow<'a, str>),
+    /// The index behind the last value inside.
+    List(u32),
+    /// The same; inside, keys (texts) and values take turns.
+    Object(u32),
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// A rejection with line and column.
+pub fn parse(input: &[u8]) -> Result<Document<'_>, Rejection> {
+    parse::document(input).map(Document)
+}
+
+impl<'a> Document<'a> {
+    /// The outermost value.
+    pub fn root(&self) -> At<'_> {
+        At { document: self, index: 0 }
+    }
+
+    fn node(&self, index: u32) -> &Node<'a> {
+        usize::try_from(index).ok().and_then(|index| self.0.get(index)).unwrap_or(&Node::Null)
+    }
+
+    /// The index behind a value and all it holds.
+    fn behind(&self, index: u32) -> u32 {
+        match self.node(index) {
+            // Never backwards, whatever a bug may put there: walks have to end.
+            Node::List(end) | Node::Object(end) => (*end).max(index + 1),
+            _ => index + 1,
+        }
+    }
+}
+
+/// A place in a document: a value that knows where it stands.
+#[derive(Clone, Copy)]
+pub struct At<'j> {
+    document: &'j Document<'j>,
+    index: u32,
+}
+
+impl std::fmt::Debug for At<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Json::Null => f.write_str("null"),
-            Json::Boolean(value) => value.fmt(f),
-            Json::Number(digits) => f.write_str(digits),
-            Json::Text(text) => write_text(f, text),
-            Json::List(elements) => {
+        write!(f, "{}: {self}", self.path())
+    }
+}
+
+impl Display for At<'_> {
+    /// The value as compact JSON; numbers as they were written.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.value() {
+            Value::Null => f.write_str("null"),
+            Value::Boolean(value) => value.fmt(f),
+            Value::Number(digits) => f.write_str(digits),
+            Value::Text(text) => write_text(f, text),
+            Value::List => {
                 f.write_char('[')?;
-                for (index, element) in elements.iter().enumerate() {
-                    f.write_str(if index == 0 { "" } else { "," })?;
+                for (place, element) in self.inside().enumerate() {
+                    f.write_str(if place == 0 { "" } else { "," })?;
                     element.fmt(f)?;
                 }
                 f.write_char(']')
             }
-            Json::Object(entries) => {
+            Value::Object => {
                 f.write_char('{')?;
-                for (index, (key, value)) in entries.iter().enumerate() {
-                    f.write_str(if index == 0 { "" } else { "," })?;
-                    write_text(f, key)?;
-                    write!(f, ":{value}")?;
+                for (place, part) in self.inside().enumerate() {
+                    f.write_str(if place == 0 {
+                        ""
+                    } else if place % 2 == 0 {
+                        ","
+                    } else {
+                        ":"
+                    })?;
+                    part.fmt(f)?;
                 }
                 f.write_char('}')
             }
@@ -74,43 +138,61 @@ fn write_text(f: &mut std::fmt::Formatter<'_>, text: &str) -> std::fmt::Result {
     f.write_char('"')
 }
 
-/// A document that was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document<'a>(Json<'a>);
-
-/// Reads a document.
-///
-/// # Errors
-/// A rejection with line and column, or with the path to a key that stands twice.
-pub fn parse(input: &[u8]) -> Result<Document<'_>, Rejection> {
-    parse::document(input).map(Document)
+/// The values that lie inside another one, side by side.
+#[derive(Clone)]
+struct Inside<'j> {
+    document: &'j Document<'j>,
+    next: u32,
+    end: u32,
 }
 
-impl<'a> Document<'a> {
-    /// The outermost value.
-    pub fn root(&self) -> At<'_> {
-        At { document: &self.0, node: &self.0 }
+impl<'j> Iterator for Inside<'j> {
+    type Item = At<'j>;
+
+    fn next(&mut self) -> Option<At<'j>> {
+        if self.next >= self.end {
+            return None;
+        }
+        let at = At { document: self.document, index: self.next };
+        self.next = self.document.behind(self.next);
+        Some(at)
     }
-}
-
-/// A place in a document: a value that knows where it stands.
-#[derive(Clone, Copy, Debug)]
-pub struct At<'j> {
-    document: &'j Json<'j>,
-    node: &'j Json<'j>,
 }
 
 impl<'j> At<'j> {
     /// The value itself.
-    pub fn value(self) -> &'j Json<'j> {
-        self.node
+    pub fn value(self) -> Value<'j> {
+        match self.document.node(self.index) {
+            Node::Null => Value::Null,
+            Node::Boolean(value) => Value::Boolean(*value),
+            Node::Number(digits) => Value::Number(digits),
+            Node::Text(text) => Value::Text(text),
+            Node::List(_) => Value::List,
+            Node::Object(_) => Value::Object,
+        }
     }
 
-    /// Where the value stands: `lines[0].arrival`, or `document` for the outermost value. Found by
-    /// searching, since only refusals need it.
+    fn inside(self) -> Inside<'j> {
+        Inside { document: self.document, next: self.index + 1, end: self.document.behind(self.index) }
+    }
+
+    /// Where the value stands: `lines[0].arrival`, or `document` for the outermost value. Found by walking there,
+    /// since only refusals need it.
     pub fn path(self) -> String {
         let mut path = String::new();
-        find(self.document, self.node, &mut path);
+        let mut outer = self.document.root();
+        while outer.index < self.index {
+            let holds = |part: &At<'_>| self.index < self.document.behind(part.index);
+            let Some((place, inner)) = outer.inside().enumerate().find(|(_, part)| holds(part)) else { break };
+            match outer.value() {
+                Value::Object => match outer.inside().nth(place - place % 2).map(At::value) {
+                    Some(Value::Text(key)) => push_key(&mut path, key),
+                    _ => break,
+                },
+                _ => path.push_str(&format!("[{place}]")),
+            }
+            outer = inner;
+        }
         if path.is_empty() { "document".to_owned() } else { path }
     }
 
@@ -121,12 +203,12 @@ impl<'j> At<'j> {
 
     /// A rejection that says what the value should have been: "lines[0].arrival: "soon" is not a date".
     pub fn is_not(self, expected: impl Display) -> Rejection {
-        self.reject(format_args!("{} is not {expected}", shown(self.node)))
+        self.reject(format_args!("{} is not {expected}", shown(self.value())))
     }
 
     /// Whether the value is `null`.
     pub fn is_null(self) -> bool {
-        matches!(self.node, Json::Null)
+        matches!(self.value(), Value::Null)
     }
 
     /// The value as an object.
@@ -134,17 +216,17 @@ impl<'j> At<'j> {
     /// # Errors
     /// Refused when it is anything else, as with every method below.
     pub fn object(self) -> Result<Object<'j>, Rejection> {
-        match self.node {
-            Json::Object(entries) => Ok(Object { at: self, entries }),
+        match self.value() {
+            Value::Object => Ok(Object(self)),
             _ => Err(self.is_not("an object")),
         }
     }
 
     /// The elements of a list.
     #[allow(clippy::missing_errors_doc, reason = "said at `object`")]
-    pub fn list(self) -> Result<impl ExactSizeIterator<Item = At<'j>> + use<'j>, Rejection> {
-        match self.node {
-            Json::List(elements) => Ok(elements.iter().map(move |node| At { document: self.document, node })),
+    pub fn list(self) -> Result<impl Iterator<Item = At<'j>> + Clone + use<'j>, Rejection> {
+        match self.value() {
+            Value::List => Ok(self.inside()),
             _ => Err(self.is_not("a list")),
         }
     }
@@ -152,8 +234,8 @@ impl<'j> At<'j> {
     /// Any string.
     #[allow(clippy::missing_errors_doc, reason = "said at `object`")]
     pub fn text(self) -> Result<&'j str, Rejection> {
-        match self.node {
-            Json::Text(text) => Ok(text),
+        match self.value() {
+            Value::Text(text) => Ok(text),
             _ => Err(self.is_not("a string")),
         }
     }
@@ -161,8 +243,8 @@ impl<'j> At<'j> {
     /// A code or a name: a string that is not empty and holds no control characters.
     #[allow(clippy::missing_errors_doc, reason = "said at `object`")]
     pub fn code(self) -> Result<&'j str, Rejection> {
-        match self.node {
-            Json::Text(text) if is_code(text) => Ok(text),
+        match self.value() {
+            Value::Text(text) if is_code(text) => Ok(text),
             _ => Err(self.is_not("a code (a string, not empty, without control characters)")),
         }
     }
@@ -170,8 +252,8 @@ impl<'j> At<'j> {
     /// `true` or `false`.
     #[allow(clippy::missing_errors_doc, reason = "said at `object`")]
     pub fn boolean(self) -> Result<bool, Rejection> {
-        match self.node {
-            Json::Boolean(value) => Ok(*value),
+        match self.value() {
+            Value::Boolean(value) => Ok(value),
             _ => Err(self.is_not("true or false")),
         }
     }
@@ -179,8 +261,8 @@ impl<'j> At<'j> {
     /// A whole number of 64 bits, written without point and exponent.
     #[allow(clippy::missing_errors_doc, reason = "said at `object`")]
     pub fn integer(self) -> Result<i64, Rejection> {
-        match self.node {
-            Json::Number(digits) => digits.parse().map_err(|_| self.is_not("a whole number of 64 bits")),
+        match self.value() {
+            Value::Number(digits) => digits.parse().map_err(|_| self.is_not("a whole number of 64 bits")),
             _ => Err(self.is_not("a whole number")),
         }
     }
@@ -195,9 +277,9 @@ impl<'j> At<'j> {
     /// A decimal number: a JSON number or the same in a string.
     #[allow(clippy::missing_errors_doc, reason = "said at `object`")]
     pub fn decimal(self) -> Result<Decimal, Rejection> {
-        let text = match self.node {
-            Json::Number(digits) => digits,
-            Json::Text(text) => text.as_ref(),
+        let text = match self.value() {
+            Value::Number(digits) => digits,
+            Value::Text(text) => text,
             _ => return Err(self.is_not("a decimal number")),
         };
         number::decimal(text).map_err(|error| self.is_not(error.expected()))
@@ -223,7 +305,7 @@ impl<'j> At<'j> {
             Some((first, end)) if first < end => Ok(Days { first, end }),
             Some(_) => Err(self.reject(format_args!(
                 "{} holds no night: the second date is the day after the last night",
-                shown(self.node)
+                shown(self.value())
             ))),
             None => Err(self.is_not("nights (2026-03-01/2026-03-04 are three: the second date is the day after)")),
         }
@@ -232,21 +314,17 @@ impl<'j> At<'j> {
 
 /// An object at its place.
 #[derive(Clone, Copy, Debug)]
-pub struct Object<'j> {
-    at: At<'j>,
-    entries: &'j [(Cow<'j, str>, Json<'j>)],
-}
+pub struct Object<'j>(At<'j>);
 
 impl<'j> Object<'j> {
     /// The place of the object itself.
     pub fn at(self) -> At<'j> {
-        self.at
+        self.0
     }
 
     /// The value of a key, if it is there; it may be `null`.
     pub fn get(self, key: &str) -> Option<At<'j>> {
-        let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
-        Some(At { document: self.at.document, node })
+        self.entries().find(|(name, _)| *name == key).map(|(_, at)| at)
     }
 
     /// The value of a key that has to be there.
@@ -254,7 +332,7 @@ impl<'j> Object<'j> {
     /// # Errors
     /// Refused when it is missing, by name.
     pub fn required(self, key: &str) -> Result<At<'j>, Rejection> {
-        self.get(key).ok_or_else(|| self.at.reject(format_args!("\"{key}\" is missing")))
+        self.needs(key, self.get(key))
     }
 
     /// The value of a key read by `read`, or `None` where the key is missing.
@@ -270,55 +348,58 @@ impl<'j> Object<'j> {
     }
 
     /// All keys with their values, in the order of the text.
-    pub fn entries(self) -> impl ExactSizeIterator<Item = (&'j str, At<'j>)> {
-        self.entries.iter().map(move |(key, node)| (key.as_ref(), At { document: self.at.document, node }))
+    pub fn entries(self) -> impl Iterator<Item = (&'j str, At<'j>)> + use<'j> {
+        let mut parts = self.0.inside();
+        std::iter::from_fn(move || match (parts.next()?.value(), parts.next()?) {
+            (Value::Text(key), at) => Some((key, at)),
+            _ => None,
+        })
     }
 
-    /// Refuses keys other than `known`.
+    /// The values of the keys that may stand here, in the order of `known`; every other key is refused.
+    ///
+    /// ```
+    /// # use concord_plugin::json;
+    /// let document = json::parse(br#"{"from": "2026-03-01"}"#)?;
+    /// let [from, note] = document.root().object()?.only(&["from", "note"])?;
+    /// assert!(from.is_some() && note.is_none());
+    /// # Ok::<(), concord_plugin::Rejection>(())
+    /// ```
     ///
     /// # Errors
     /// A rejection that names the first unknown key and those that may stand here.
-    pub fn only(self, known: &[&str]) -> Result<(), Rejection> {
-        match self.entries.iter().find(|(key, _)| !known.contains(&key.as_ref())) {
-            None => Ok(()),
-            Some((key, _)) if known.is_empty() => {
-                Err(self.at.reject(format_args!("unknown key {}: nothing may stand here", quoted(key))))
-            }
-            Some((key, _)) => {
-                let known = known.join(", ");
-                Err(self.at.reject(format_args!("unknown key {} (known here: {known})", quoted(key))))
-            }
+    pub fn only<const N: usize>(self, known: &[&str; N]) -> Result<[Option<At<'j>>; N], Rejection> {
+        let mut found = [None; N];
+        // Senders mostly keep to one order of keys: look on from the last one.
+        let mut next = 0;
+        for (key, at) in self.entries() {
+            let ahead = known.iter().skip(next).position(|name| *name == key).map(|place| place + next);
+            let Some(place) = ahead.or_else(|| known.iter().position(|name| *name == key)) else {
+                return Err(self.unknown(key, known));
+            };
+            found[place] = Some(at);
+            next = place + 1;
         }
+        Ok(found)
+    }
+
+    #[cold]
+    fn unknown(self, key: &str, known: &[&str]) -> Rejection {
+        let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
+        self.0.reject(format_args!("unknown key {} (known here: {known})", quoted(key)))
+    }
+
+    /// The value of `key` as [`Object::only`] found it, if it has to be there.
+    ///
+    /// # Errors
+    /// Refused when it is missing, by name.
+    pub fn needs(self, key: &str, found: Option<At<'j>>) -> Result<At<'j>, Rejection> {
+        found.ok_or_else(|| self.0.reject(format_args!("{} is missing", quoted(key))))
     }
 }
 
 fn is_code(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(char::is_control)
-}
-
-/// Appends the path from `node` to the very value `wanted`; `false` and no change if it is not in there.
-fn find(node: &Json<'_>, wanted: &Json<'_>, path: &mut String) -> bool {
-    if std::ptr::eq(node, wanted) {
-        return true;
-    }
-    let length = path.len();
-    match node {
-        Json::List(elements) => elements.iter().enumerate().any(|(index, element)| {
-            path.push_str(&format!("[{index}]"));
-            find(element, wanted, path) || {
-                path.truncate(length);
-                false
-            }
-        }),
-        Json::Object(entries) => entries.iter().any(|(key, value)| {
-            push_key(path, key);
-            find(value, wanted, path) || {
-                path.truncate(length);
-                false
-            }
-        }),
-        _ => false,
-    }
 }
 
 fn push_key(path: &mut String, key: &str) {
@@ -334,14 +415,14 @@ fn push_key(path: &mut String, key: &str) {
 }
 
 /// A value as a rejection shows it: short, and without what stands inside.
-fn shown(node: &Json<'_>) -> String {
-    match node {
-        Json::Null => "null".to_owned(),
-        Json::Boolean(value) => value.to_string(),
-        Json::Number(digits) => clipped(digits),
-        Json::Text(text) => quoted(text),
-        Json::List(_) => "a list".to_owned(),
-        Json::Object(_) => "an object".to_owned(),
+fn shown(value: Value<'_>) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Number(digits) => clipped(digits),
+        Value::Text(text) => quoted(text),
+        Value::List => "a list".to_owned(),
+        Value::Object => "an object".to_owned(),
     }
 }
 

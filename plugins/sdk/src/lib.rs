@@ -110,10 +110,7 @@ macro_rules! normalizer {
                     HELD.with(|held| held.describe())
                 }
 
-                fn split(
-                    settings: String,
-                    delivery: interface::Delivery,
-                ) -> Result<Vec<interface::Routed>, String> {
+                fn split(settings: String, delivery: interface::Delivery) -> Result<Vec<interface::Routed>, String> {
                     HELD.with(|held| held.split(&settings, &delivery))
                 }
 
@@ -122,7 +119,7 @@ macro_rules! normalizer {
                 }
             }
 
-            $crate::bindings::export!(Component with_types_in $crate::bindings);
+    $crate::bindings::export!(Component with_types_in $crate::bindings);
         };
     };
 }

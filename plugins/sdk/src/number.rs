@@ -162,7 +162,9 @@ mod tests {
         for text in ["0.00001", "1e-5", "0.1234567890123456789012345678901234567890123", "1e-99999999"] {
             assert_eq!(is(text), Err(NumberError::TooPrecise), "{text}");
         }
-        for text in ["", "-", ".5", "5.", "+5", "1,5", "1 000", "NaN", "Infinity", "0x10", "1e", "1e+", "1.2.3", "--1", "٣"] {
+        for text in
+            ["", "-", ".5", "5.", "+5", "1,5", "1 000", "NaN", "Infinity", "0x10", "1e", "1e+", "1.2.3", "--1", "٣"]
+        {
             assert_eq!(is(text), Err(NumberError::Malformed), "{text}");
         }
     }

@@ -9,13 +9,18 @@ use crate::{Delivery, Description, Event, Level, Normalizer, Outcome, Rejection,
 /// A normalizer with the settings it read last. The host passes the settings with every call; they are read
 /// again only when their text differs, so the answer stays a function of the call alone.
 pub struct Held<N: Normalizer> {
-    settings: RefCell<Option<(String, Result<N::Settings, Rejection>)>>,
+    last: RefCell<Option<Last<N::Settings>>>,
+}
+
+struct Last<S> {
+    text: String,
+    settings: Result<S, Rejection>,
 }
 
 impl<N: Normalizer> Held<N> {
     /// Nothing read yet.
     pub const fn new() -> Self {
-        Held { settings: RefCell::new(None) }
+        Held { last: RefCell::new(None) }
     }
 
     /// See [`Normalizer::describe`].
@@ -38,21 +43,19 @@ impl<N: Normalizer> Held<N> {
         report_panics();
         let outcome = |event: &Event| Outcome {
             index: event.index,
-            said: self
-                .with(settings, |settings| N::normalize_one(settings, event))
-                .map_err(|rejection| rejection.0),
+            said: self.with(settings, |settings| N::normalize_one(settings, event)).map_err(|rejection| rejection.0),
         };
         events.iter().map(outcome).collect()
     }
 
     fn with<T>(&self, text: &str, work: impl FnOnce(&N::Settings) -> Result<T, Rejection>) -> Result<T, Rejection> {
-        let mut held = self.settings.borrow_mut();
-        if held.as_ref().is_none_or(|(last, _)| last != text) {
-            *held = Some((text.to_owned(), read_settings::<N>(text)));
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|last| last.text != text) {
+            *last = Some(Last { text: text.to_owned(), settings: read_settings::<N>(text) });
         }
-        match held.as_ref() {
-            Some((_, Ok(settings))) => work(settings),
-            Some((_, Err(rejection))) => Err(rejection.clone()),
+        match last.as_ref().map(|last| &last.settings) {
+            Some(Ok(settings)) => work(settings),
+            Some(Err(rejection)) => Err(rejection.clone()),
             None => Err(Rejection::new("the settings were not read")),
         }
     }
@@ -67,12 +70,10 @@ impl<N: Normalizer> Default for Held<N> {
 fn read_settings<N: Normalizer>(text: &str) -> Result<N::Settings, Rejection> {
     // No settings at all is the same as an empty table.
     let text = if text.trim().is_empty() { "{}" } else { text };
-    json::parse(text.as_bytes())
-        .and_then(|document| N::settings(document.root()))
-        .map_err(|Rejection(words)| {
-            let words = words.strip_prefix("document: ").unwrap_or(&words);
-            Rejection(format!("the source's settings: {words}"))
-        })
+    json::parse(text.as_bytes()).and_then(|document| N::settings(document.root())).map_err(|Rejection(words)| {
+        let words = words.strip_prefix("document: ").unwrap_or(&words);
+        Rejection(format!("the source's settings: {words}"))
+    })
 }
 
 /// Writes into the host's log; on any other target than wasm, to standard error.

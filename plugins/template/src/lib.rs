@@ -39,9 +39,8 @@ impl Normalizer for Template {
     }
 
     fn settings(table: At<'_>) -> Result<Settings, Rejection> {
-        let table = table.object()?;
-        table.only(&["currency"])?;
-        let currency = table.optional("currency", At::text)?.unwrap_or("EUR");
+        let [currency] = table.object()?.only(&["currency"])?;
+        let currency = currency.map(At::text).transpose()?.unwrap_or("EUR");
         Ok(Settings { currency: currency.to_owned() })
     }
 

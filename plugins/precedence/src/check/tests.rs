@@ -107,16 +107,46 @@ fn the_example_of_the_repository_is_good() {
 
 #[test]
 fn unknown_names() {
-    finds("\"pms\", \"ota\", \"*\"", "\"pms\", \"expedai\", \"*\"", "\"expedai\"", "unknown source or group \"expedai\"", "did you mean `expedia`?");
-    finds("[\"booking-com\", \"expedia\"]", "[\"booking.com\", \"expedia\"]", "\"booking.com\"", "unknown source \"booking.com\"", "did you mean `booking-com`?");
+    finds(
+        "\"pms\", \"ota\", \"*\"",
+        "\"pms\", \"expedai\", \"*\"",
+        "\"expedai\"",
+        "unknown source or group \"expedai\"",
+        "did you mean `expedia`?",
+    );
+    finds(
+        "[\"booking-com\", \"expedia\"]",
+        "[\"booking.com\", \"expedia\"]",
+        "\"booking.com\"",
+        "unknown source \"booking.com\"",
+        "did you mean `booking-com`?",
+    );
     finds("class = \"city\"", "class = \"citty\"", "\"citty\"", "unknown class \"citty\"", "`city`");
     finds("fields = [\"price\"]", "fields = [\"prize\"]", "\"prize\"", "unknown field \"prize\"", "`price`");
-    finds("\"placement\", \"money\"", "\"placement\", \"price\"", "\"price\", \"guests\"", "unknown field of a stay \"price\"", "known here: placement, money, guests");
+    finds(
+        "\"placement\", \"money\"",
+        "\"placement\", \"price\"",
+        "\"price\", \"guests\"",
+        "unknown field of a stay \"price\"",
+        "known here: placement, money, guests",
+    );
     finds("checked-in@pms", "checkedin@pms", "\"checkedin@pms\"", "unknown status \"checkedin\"", "`checked-in`");
     finds("cancelled@ota", "cancelled@otas", "\"cancelled@otas\"", "unknown source or group \"otas\"", "`ota`");
-    finds("\"checked-in@pms\"", "\"checked-in\"", "\"checked-in\"", "\"checked-in\" is no `status@source`", "\"checked-in@*\"");
+    finds(
+        "\"checked-in@pms\"",
+        "\"checked-in\"",
+        "\"checked-in\"",
+        "\"checked-in\" is no `status@source`",
+        "\"checked-in@*\"",
+    );
     finds("\"checked-in@pms\"", "\"pms\"", "\"pms\", \"cancelled", "\"pms\" is no `status@source`", "\"*@pms\"");
-    finds("[\"pms\", \"ota\", \"*\"]", "[\"confirmed@pms\", \"*\"]", "\"confirmed@pms\", \"*\"", "names a status", "\"pms\"");
+    finds(
+        "[\"pms\", \"ota\", \"*\"]",
+        "[\"confirmed@pms\", \"*\"]",
+        "\"confirmed@pms\", \"*\"",
+        "names a status",
+        "\"pms\"",
+    );
     finds("when_stale = \"pms\"", "when_stale = \"pmss\"", "\"pmss\"", "unknown source or group", "`pms`");
     finds("[freshness.ota]", "[freshness.otta]", "otta", "unknown source or group \"otta\"", "`ota`");
     finds("no_show = \"release\"", "no_show = \"realease\"", "\"realease\"", "unknown no_show", "`release`");
@@ -125,7 +155,13 @@ fn unknown_names() {
 #[test]
 fn unknown_and_missing_keys() {
     finds("keep_free", "keepfree", "keepfree", "unknown key \"keepfree\" in [hold]", "`keep_free`");
-    finds("overbook", "equal_within", "equal_within = 1", "unknown key \"equal_within\" in [[capacity]]", "known here: id, class, order, overbook");
+    finds(
+        "overbook",
+        "equal_within",
+        "equal_within = 1",
+        "unknown key \"equal_within\" in [[capacity]]",
+        "known here: id, class, order, overbook",
+    );
     finds("[hold]", "[holt]", "holt]", "unknown key \"holt\"", "`hold`");
     finds("version = \"1\"\n", "", "[ruleset]", "[ruleset] has no `version`", "add: version");
     finds("[ruleset]\nname = \"test\"\nversion = \"1\"\n", "", "\n[groups]", "no [ruleset]", "add: [ruleset]");
@@ -138,7 +174,13 @@ fn unknown_and_missing_keys() {
 
 #[test]
 fn wrong_kinds_of_values() {
-    finds("[\"confirmed@pms\", \"*@*\"]", "\"*@*\"", "\"*@*\"\noverbook", "order has to be a list of texts, not a text", "");
+    finds(
+        "[\"confirmed@pms\", \"*@*\"]",
+        "\"*@*\"",
+        "\"*@*\"\noverbook",
+        "order has to be a list of texts, not a text",
+        "",
+    );
     finds("overbook = 1", "overbook = -1", "-1", "overbook has to be a whole number from 0", "");
     finds("equal_within = 0.01", "equal_within = \"1%\"", "\"1%\"", "equal_within has to be a number", "\"0.01\"");
     finds("release = \"30m\"", "release = \"30\"", "\"30\"", "release has to be a duration", "\"30m\"");
@@ -149,10 +191,28 @@ fn wrong_kinds_of_values() {
     finds("id = \"rooms\"", "id = \"a\\u0000\"", "\"a\\u0000\"", "control characters", "");
     finds("id = \"rooms\"", "id = \"!fault\"", "[[capacity]]", "begins with `!`", "");
     finds("order = [\"confirmed@pms\", \"*@*\"]", "order = []", "[]", "order is empty", "");
-    finds("[\"booking-com\", \"expedia\"]", "[\"booking-com\", \"booking-com\"]", "\"booking-com\"]", "stands twice", "remove it");
+    finds(
+        "[\"booking-com\", \"expedia\"]",
+        "[\"booking-com\", \"booking-com\"]",
+        "\"booking-com\"]",
+        "stands twice",
+        "remove it",
+    );
     finds("id = \"rooms\"", "id = \"status\"", "[[capacity]]", "the id \"status\" is taken", "another id");
-    finds("ota = [\"booking-com\", \"expedia\"]", "ota = [\"booking-com\"]\npms = [\"expedia\"]", "pms = [", "has the name of a source", "another name");
-    finds("ota = [\"booking-com\", \"expedia\"]", "ota = [\"booking-com\", \"expedia\"]\n\"a@b\" = [\"pms\"]", "\"a@b\"", "cannot be called", "");
+    finds(
+        "ota = [\"booking-com\", \"expedia\"]",
+        "ota = [\"booking-com\"]\npms = [\"expedia\"]",
+        "pms = [",
+        "has the name of a source",
+        "another name",
+    );
+    finds(
+        "ota = [\"booking-com\", \"expedia\"]",
+        "ota = [\"booking-com\", \"expedia\"]\n\"a@b\" = [\"pms\"]",
+        "\"a@b\"",
+        "cannot be called",
+        "",
+    );
 }
 
 #[test]
@@ -160,7 +220,11 @@ fn toml_that_does_not_read() {
     finds("version = \"1\"", "version = \"1", "\n\n[groups]", "not TOML", "");
     let found = findings("a = \nb = 1\nc = = 2\n");
     assert!(found.len() >= 2 && found.iter().all(|finding| finding.message.starts_with("not TOML")), "{found:?}");
-    assert!(findings(&GOOD.replace("name = \"test\"", "name = \"test\"\nname = \"again\""))[0].message.contains("duplicate key"));
+    assert!(
+        findings(&GOOD.replace("name = \"test\"", "name = \"test\"\nname = \"again\""))[0]
+            .message
+            .contains("duplicate key")
+    );
     assert!(!findings(&format!("a = {}", "[".repeat(100_000))).is_empty(), "deep nesting is refused, not followed");
 }
 
@@ -168,10 +232,28 @@ fn toml_that_does_not_read() {
 fn questions_without_a_rule() {
     let found = findings(&GOOD.replace("fields = [\"*\"]", "fields = [\"capacity\", \"closed\"]"));
     let messages: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
-    assert_eq!(messages, ["no rule decides the field availability", "no rule decides the field price for properties of class other"]);
+    assert_eq!(
+        messages,
+        ["no rule decides the field availability", "no rule decides the field price for properties of class other"]
+    );
     let proposal = found[1].proposal.as_deref().unwrap();
-    assert!(proposal.starts_with("add: [[field]]\n") && proposal.contains("fields = [\"price\"]\nclass = \"other\"\norder = "), "{proposal}");
-    finds("\"placement\", \"money\", \"guests\"", "\"placement\"", "[[stay.field]]", "no rule decides money and guests of a stay", "fields = [\"money\", \"guests\"]");
+    assert!(
+        proposal.starts_with("add: [[field]]\n")
+            && proposal.contains("fields = [\"price\"]\nclass = \"other\"\norder = "),
+        "{proposal}"
+    );
+    let rule = proposal.strip_prefix("add: ").unwrap();
+    let other =
+        found[0].proposal.as_deref().unwrap().strip_prefix("add: ").unwrap().replace("field-else", "field-more");
+    let text = GOOD.replace("fields = [\"*\"]", "fields = [\"capacity\", \"closed\"]");
+    assert_eq!(findings(&format!("{text}\n{rule}\n\n{other}\n")), [], "what is proposed helps");
+    finds(
+        "\"placement\", \"money\", \"guests\"",
+        "\"placement\"",
+        "[[stay.field]]",
+        "no rule decides money and guests of a stay",
+        "fields = [\"money\", \"guests\"]",
+    );
     let rule = "[[stay.status]]\nid = \"status\"\norder = [\"checked-in@pms\", \"cancelled@ota\", \"*@*\"]\n";
     finds(rule, "", END, "no rule decides the status of a stay", "[[stay.status]]");
 }
@@ -180,15 +262,42 @@ fn questions_without_a_rule() {
 fn classes_that_leave_properties_out() {
     let text = GOOD.replace("other = [\"*\"]\n", "").replace("fields = [\"*\"]", "fields = [\"*\"]\nclass = \"city\"");
     let messages: Vec<String> = findings(&text).into_iter().map(|finding| finding.message).collect();
-    assert_eq!(messages, ["no rule decides the fields capacity, availability, closed and price for properties of no class"]);
+    assert_eq!(
+        messages,
+        ["no rule decides the fields capacity, availability, closed and price for properties of no class"]
+    );
 }
 
 #[test]
 fn claims_that_an_order_leaves_out() {
-    finds("[\"pms\", \"ota\"]\nequal", "[\"pms\"]\nequal", "[\"pms\"]\nequal", "the order of rule \"inventory\" leaves out booking-com and expedia", "add to its end: \"booking-com\", \"expedia\", or \"*\"");
-    finds("\"cancelled@ota\", \"*@*\"", "\"*@pms\", \"*@booking-com\"", "[\"checked-in@pms\"", "leaves out *@expedia", "\"*@expedia\", or \"*@*\" for all the rest");
-    finds("\"cancelled@ota\", \"*@*\"", "\"*@ota\", \"confirmed@*\", \"tentative@pms\"", "[\"checked-in@pms\"", "leaves out reinstated@pms, checked-out@pms, cancelled@pms and no-show@pms", "\"*@*\"");
-    finds("[\"confirmed@pms\", \"*@*\"]", "[\"confirmed@*\", \"tentative@*\", \"checked-in@*\", \"checked-out@pms\", \"reinstated@pms\", \"reinstated@ota\"]", "[\"confirmed@*\"", "leaves out checked-out@booking-com and checked-out@expedia", "");
+    finds(
+        "[\"pms\", \"ota\"]\nequal",
+        "[\"pms\"]\nequal",
+        "[\"pms\"]\nequal",
+        "the order of rule \"inventory\" leaves out booking-com and expedia",
+        "add to its end: \"booking-com\", \"expedia\", or \"*\"",
+    );
+    finds(
+        "\"cancelled@ota\", \"*@*\"",
+        "\"*@pms\", \"*@booking-com\"",
+        "[\"checked-in@pms\"",
+        "leaves out *@expedia",
+        "\"*@expedia\", or \"*@*\" for all the rest",
+    );
+    finds(
+        "\"cancelled@ota\", \"*@*\"",
+        "\"*@ota\", \"confirmed@*\", \"tentative@pms\"",
+        "[\"checked-in@pms\"",
+        "leaves out reinstated@pms, checked-out@pms, cancelled@pms and no-show@pms",
+        "\"*@*\"",
+    );
+    finds(
+        "[\"confirmed@pms\", \"*@*\"]",
+        "[\"confirmed@*\", \"tentative@*\", \"checked-in@*\", \"checked-out@pms\", \"reinstated@pms\", \"reinstated@ota\"]",
+        "[\"confirmed@*\"",
+        "leaves out checked-out@booking-com and checked-out@expedia",
+        "",
+    );
 }
 
 #[test]
@@ -203,21 +312,65 @@ fn whether_a_no_show_needs_a_room_is_a_setting() {
 
 #[test]
 fn entries_that_can_never_apply() {
-    finds("[\"pms\", \"ota\", \"*\"]", "[\"pms\", \"ota\", \"expedia\", \"*\"]", "\"expedia\", \"*\"", "\"expedia\" can never apply in rule \"price-city\": \"ota\" comes before it", "move it further up");
+    finds(
+        "[\"pms\", \"ota\", \"*\"]",
+        "[\"pms\", \"ota\", \"expedia\", \"*\"]",
+        "\"expedia\", \"*\"",
+        "\"expedia\" can never apply in rule \"price-city\": \"ota\" comes before it",
+        "move it further up",
+    );
     finds("[\"pms\", \"ota\", \"*\"]", "[\"*\", \"pms\"]", "\"pms\"]", "\"*\" comes before it", "");
-    finds("[\"pms\", \"ota\", \"*\"]", "[\"pms\", \"booking-com\", \"expedia\", \"ota\"]", "\"ota\"]", "\"booking-com\", \"expedia\" come before it", "");
-    finds("\"cancelled@ota\", \"*@*\"", "\"cancelled@ota\", \"cancelled@expedia\", \"*@*\"", "\"cancelled@expedia\"", "\"cancelled@ota\" comes before it", "");
-    finds("[\"confirmed@pms\", \"*@*\"]", "[\"confirmed@pms\", \"cancelled@pms\", \"*@*\"]", "\"cancelled@pms\"", "a stay that is cancelled needs no room", "");
-    finds("[\"confirmed@pms\", \"*@*\"]", "[\"confirmed@pms\", \"no-show@ota\", \"*@*\"]", "\"no-show@ota\"", "a stay that is no-show needs no room", "");
+    finds(
+        "[\"pms\", \"ota\", \"*\"]",
+        "[\"pms\", \"booking-com\", \"expedia\", \"ota\"]",
+        "\"ota\"]",
+        "\"booking-com\", \"expedia\" come before it",
+        "",
+    );
+    finds(
+        "\"cancelled@ota\", \"*@*\"",
+        "\"cancelled@ota\", \"cancelled@expedia\", \"*@*\"",
+        "\"cancelled@expedia\"",
+        "\"cancelled@ota\" comes before it",
+        "",
+    );
+    finds(
+        "[\"confirmed@pms\", \"*@*\"]",
+        "[\"confirmed@pms\", \"cancelled@pms\", \"*@*\"]",
+        "\"cancelled@pms\"",
+        "a stay that is cancelled needs no room",
+        "",
+    );
+    finds(
+        "[\"confirmed@pms\", \"*@*\"]",
+        "[\"confirmed@pms\", \"no-show@ota\", \"*@*\"]",
+        "\"no-show@ota\"",
+        "a stay that is no-show needs no room",
+        "",
+    );
     finds("[\"pms\", \"ota\", \"*\"]", "[\"pms\", \"ota\", \"pms\"]", "\"pms\"]", "stands twice in order", "remove it");
 }
 
 #[test]
 fn rules_that_can_never_apply() {
     let more = |rule: &str| format!("{rule}\n[[stay.status]]");
-    finds("[[stay.status]]", &more("[[field]]\nid = \"late\"\nfields = [\"price\"]\norder = [\"*\"]\n"), "[[field]]\nid = \"late\"", "the rule \"late\" can never apply: price-city and inventory before it cover", "move it further up");
-    finds("[[stay.status]]", &more("[[stay.status]]\nid = \"early\"\norder = [\"*@*\"]\n"), "[[stay.status]]\nid = \"status\"", "the rule \"status\" can never apply: early before it covers", "");
-    let text = GOOD.replace("fields = [\"price\"]\nclass = \"city\"", "fields = [\"price\"]").replace("fields = [\"*\"]", "fields = [\"price\", \"*\"]");
+    finds(
+        "[[stay.status]]",
+        &more("[[field]]\nid = \"late\"\nfields = [\"price\"]\norder = [\"*\"]\n"),
+        "[[field]]\nid = \"late\"",
+        "the rule \"late\" can never apply: price-city and inventory before it cover",
+        "move it further up",
+    );
+    finds(
+        "[[stay.status]]",
+        &more("[[stay.status]]\nid = \"early\"\norder = [\"*@*\"]\n"),
+        "[[stay.status]]\nid = \"status\"",
+        "the rule \"status\" can never apply: early before it covers",
+        "",
+    );
+    let text = GOOD
+        .replace("fields = [\"price\"]\nclass = \"city\"", "fields = [\"price\"]")
+        .replace("fields = [\"*\"]", "fields = [\"price\", \"*\"]");
     let found = findings(&text);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].line, found[0].column), (19, 11));
@@ -226,8 +379,20 @@ fn rules_that_can_never_apply() {
 
 #[test]
 fn patterns_that_can_never_apply() {
-    finds("city = [\"MAD*\"]", "city = [\"MAD*\", \"MAD0?\"]", "\"MAD0?\"", "\"MAD0?\" can never apply: \"MAD*\" of class \"city\"", "remove it");
-    finds("other = [\"*\"]", "other = [\"MAD001\", \"*\"]", "\"MAD001\"", "\"MAD*\" of class \"city\" comes before it", "move the class further up");
+    finds(
+        "city = [\"MAD*\"]",
+        "city = [\"MAD*\", \"MAD0?\"]",
+        "\"MAD0?\"",
+        "\"MAD0?\" can never apply: \"MAD*\" of class \"city\"",
+        "remove it",
+    );
+    finds(
+        "other = [\"*\"]",
+        "other = [\"MAD001\", \"*\"]",
+        "\"MAD001\"",
+        "\"MAD*\" of class \"city\" comes before it",
+        "move the class further up",
+    );
 }
 
 /// Every prefix of a rule set, and every prefix with a line gone: findings, never a panic.

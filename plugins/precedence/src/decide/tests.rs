@@ -117,7 +117,10 @@ fn the_first_rule_for_field_and_class_decides() {
 fn inside_a_group_its_list_decides_and_inside_a_star_the_name() {
     let texts = |a, b| [(a, Claimed::Value(Value::Text("a"))), (b, Claimed::Value(Value::Text("b")))];
     let (winner, _, _, reason) = field("H1", "note", &texts("booking-com", "expedia"));
-    assert_eq!((winner, reason.as_str()), ("expedia", "expedia comes before booking-com in group ota of rule \"rest\""));
+    assert_eq!(
+        (winner, reason.as_str()),
+        ("expedia", "expedia comes before booking-com in group ota of rule \"rest\"")
+    );
     let (winner, _, _, reason) = field("H1", "note", &texts("legacy", "website"));
     assert_eq!((winner, reason.as_str()), ("legacy", "legacy comes before website by name in rule \"rest\""));
     let (winner, _, _, reason) = field("H1", "note", &texts("booking-com", "pms"));
@@ -128,7 +131,8 @@ fn inside_a_group_its_list_decides_and_inside_a_star_the_name() {
 
 #[test]
 fn where_claims_agree_the_order_still_names_the_winner() {
-    let (winner, rule, agree, reason) = field("H1", "price", &[("booking-com", euros(10_000, 2)), ("pms", euros(100, 0))]);
+    let (winner, rule, agree, reason) =
+        field("H1", "price", &[("booking-com", euros(10_000, 2)), ("pms", euros(100, 0))]);
     assert_eq!((winner, rule.as_str(), agree), ("pms", "rest", true));
     assert_eq!(reason, "all agree; pms comes first in rule \"rest\"");
     assert_eq!(field("H1", "price", &[("pms", euros(1, 0))]).3, "only pms says so");
@@ -136,7 +140,9 @@ fn where_claims_agree_the_order_still_names_the_winner() {
 
 #[test]
 fn close_numbers_agree() {
-    let money = |low, high| field("MAD1", "price", &[("legacy", euros(low, 2)), ("pms", euros(10_000, 2)), ("website", euros(high, 2))]);
+    let money = |low, high| {
+        field("MAD1", "price", &[("legacy", euros(low, 2)), ("pms", euros(10_000, 2)), ("website", euros(high, 2))])
+    };
     let (winner, rule, agree, reason) = money(10_000, 10_001);
     assert_eq!((winner, rule.as_str(), agree), ("legacy", "price-city", true));
     assert_eq!(reason, "close enough to agree; legacy comes first in rule \"price-city\"");
@@ -163,7 +169,10 @@ fn the_status_that_holds() {
     assert_eq!(status("H1", &[("booking-com", Cancelled), ("pms", CheckedIn)]).0, "pms");
     assert_eq!(status("H1", &[("booking-com", Cancelled), ("expedia", Cancelled), ("pms", Confirmed)]).0, "expedia");
     let (winner, .., reason) = status("H1", &[("legacy", Reinstated), ("pms", Confirmed)]);
-    assert_eq!((winner, reason.as_str()), ("legacy", "reinstated@legacy comes before confirmed@pms in rule \"status\""));
+    assert_eq!(
+        (winner, reason.as_str()),
+        ("legacy", "reinstated@legacy comes before confirmed@pms in rule \"status\"")
+    );
     let (winner, .., reason) = status("H1", &[("legacy", Tentative), ("website", NoShow)]);
     assert_eq!((winner, reason.as_str()), ("legacy", "legacy comes before website by name in rule \"status\""));
     assert!(status("H1", &[("legacy", Cancelled), ("website", Cancelled)]).2);
@@ -198,7 +207,10 @@ fn one_entry_is_one_level() {
     assert_eq!(rank("expedia", Status::Confirmed).priority, 3, "sources of one group are equal here");
     assert_eq!(rank("nobody", Status::Confirmed).priority, 1, "a star takes sources that are gone, too");
     assert_eq!(rank("pms", Status::Confirmed).rule, "rooms");
-    assert_eq!(rules.rank(&RoomClaim { property: "MAD1", source: "pms", status: Status::Confirmed }).rule, "rooms-city");
+    assert_eq!(
+        rules.rank(&RoomClaim { property: "MAD1", source: "pms", status: Status::Confirmed }).rule,
+        "rooms-city"
+    );
 }
 
 #[test]

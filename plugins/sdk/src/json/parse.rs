@@ -4,24 +4,33 @@
 
 use std::borrow::Cow;
 
-use super::{DEEPEST, Json, quoted};
+use super::{DEEPEST, Node, quoted};
 use crate::Rejection;
 
-pub(super) fn document(input: &[u8]) -> Result<Json<'_>, Rejection> {
+/// The document's values in a row.
+pub(super) fn document(input: &[u8]) -> Result<Vec<Node<'_>>, Rejection> {
     let text = decoded(input)?;
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, depth: 0 };
+    // Every value takes two bytes at least, and hardly any document has more than one value per six.
+    let nodes = Vec::with_capacity(text.len() / 6 + 1);
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, depth: 0, nodes };
+    if u32::try_from(text.len()).is_err() {
+        return Err(reader.fail("the document is larger than 4 GiB"));
+    }
     reader.blank();
-    let value = reader.value()?;
+    reader.value()?;
     reader.blank();
     if reader.at < reader.bytes.len() {
         return Err(reader.fail("there is more text after the document's end"));
     }
-    Ok(value)
+    Ok(reader.nodes)
 }
 
 /// UTF-8, with or without a byte order mark.
 fn decoded(input: &[u8]) -> Result<&str, Rejection> {
-    if input.starts_with(&[0xFF, 0xFE]) || input.starts_with(&[0xFE, 0xFF]) || input.iter().take(2).any(|byte| *byte == 0) {
+    if input.starts_with(&[0xFF, 0xFE])
+        || input.starts_with(&[0xFE, 0xFF])
+        || input.iter().take(2).any(|byte| *byte == 0)
+    {
         return Err(Rejection::new("the document looks like UTF-16; JSON has to be UTF-8"));
     }
     let input = input.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(input);
@@ -37,6 +46,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    nodes: Vec<Node<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -57,43 +67,55 @@ impl<'a> Reader<'a> {
         there
     }
 
-    fn value(&mut self) -> Result<Json<'a>, Rejection> {
-        match self.peek() {
-            Some(b'"') => self.string().map(Json::Text),
-            Some(b'{') => self.nested(Self::object),
-            Some(b'[') => self.nested(Self::list),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Json::Number),
-            Some(b't') => self.word("true", Json::Boolean(true)),
-            Some(b'f') => self.word("false", Json::Boolean(false)),
-            Some(b'n') => self.word("null", Json::Null),
-            Some(_) => Err(self.unexpected("a value")),
-            None => Err(self.fail("the document ends where a value should stand")),
-        }
+    fn value(&mut self) -> Result<(), Rejection> {
+        let node = match self.peek() {
+            Some(b'"') => Node::Text(self.string()?),
+            Some(b'{') => return self.nested(Self::object),
+            Some(b'[') => return self.nested(Self::list),
+            Some(b'-' | b'0'..=b'9') => Node::Number(self.number()?),
+            Some(b't') => self.word("true", Node::Boolean(true))?,
+            Some(b'f') => self.word("false", Node::Boolean(false))?,
+            Some(b'n') => self.word("null", Node::Null)?,
+            Some(_) => return Err(self.unexpected("a value")),
+            None => return Err(self.fail("the document ends where a value should stand")),
+        };
+        self.nodes.push(node);
+        Ok(())
     }
 
-    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Result<Json<'a>, Rejection>) -> Result<Json<'a>, Rejection> {
+    /// A list or an object: its node first, whose end is known once `read` has read what is inside.
+    fn nested(
+        &mut self,
+        read: impl FnOnce(&mut Self, usize) -> Result<fn(u32) -> Node<'a>, Rejection>,
+    ) -> Result<(), Rejection> {
         if self.depth == DEEPEST {
             return Err(self.fail(&format!("nested deeper than {DEEPEST} levels")));
         }
         self.depth += 1;
         self.at += 1;
-        let value = read(self)?;
+        let start = self.nodes.len();
+        self.nodes.push(Node::Null);
+        let close = read(self, start)?;
         self.depth -= 1;
-        Ok(value)
+        // There are fewer values than bytes, and the bytes were counted.
+        let end = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        if let Some(node) = self.nodes.get_mut(start) {
+            *node = close(end);
+        }
+        Ok(())
     }
 
-    fn list(&mut self) -> Result<Json<'a>, Rejection> {
-        let mut elements = Vec::new();
+    fn list(&mut self, _: usize) -> Result<fn(u32) -> Node<'a>, Rejection> {
         self.blank();
         if self.take(b']') {
-            return Ok(Json::List(elements));
+            return Ok(Node::List);
         }
         loop {
             self.blank();
-            elements.push(self.value()?);
+            self.value()?;
             self.blank();
             if self.take(b']') {
-                return Ok(Json::List(elements));
+                return Ok(Node::List);
             }
             if !self.take(b',') {
                 return Err(self.unexpected("\",\" or \"]\""));
@@ -101,11 +123,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn object(&mut self) -> Result<Json<'a>, Rejection> {
-        let mut entries = Vec::new();
+    fn object(&mut self, start: usize) -> Result<fn(u32) -> Node<'a>, Rejection> {
         self.blank();
         if self.take(b'}') {
-            return Ok(Json::Object(entries));
+            return Ok(Node::Object);
         }
         loop {
             self.blank();
@@ -113,12 +134,13 @@ impl<'a> Reader<'a> {
                 return Err(self.unexpected("a key in quotes"));
             }
             let key = self.string()?;
+            self.nodes.push(Node::Text(key));
             self.blank();
             if !self.take(b':') {
                 return Err(self.unexpected("\":\""));
             }
             self.blank();
-            entries.push((key, self.value()?));
+            self.value()?;
             self.blank();
             if self.take(b'}') {
                 break;
@@ -127,18 +149,18 @@ impl<'a> Reader<'a> {
                 return Err(self.unexpected("\",\" or \"}\""));
             }
         }
-        match repeated(&entries) {
+        match repeated(&self.nodes, start + 1) {
             Some(key) => Err(self.fail(&format!("the key {} stands twice in the object that ends here", quoted(key)))),
-            None => Ok(Json::Object(entries)),
+            None => Ok(Node::Object),
         }
     }
 
-    fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, Rejection> {
+    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, Rejection> {
         if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
             return Err(self.unexpected("a value"));
         }
         self.at += word.len();
-        Ok(value)
+        Ok(node)
     }
 
     fn number(&mut self) -> Result<&'a str, Rejection> {
@@ -253,16 +275,33 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A key that stands twice. Large objects are sorted, so that a hostile one does not take quadratic time.
-fn repeated<'e>(entries: &'e [(Cow<'_, str>, Json<'_>)]) -> Option<&'e str> {
+/// A key that stands twice among the keys and values from `first` on. Many keys are sorted, so that a hostile object
+/// does not take quadratic time.
+fn repeated<'n>(nodes: &'n [Node<'_>], first: usize) -> Option<&'n str> {
     const FEW: usize = 16;
-    if entries.len() <= FEW {
-        let twice = |(index, (key, _)): (usize, &'e (Cow<'_, str>, _))| {
-            entries.iter().take(index).any(|(earlier, _)| earlier == key).then_some(key.as_ref())
-        };
-        return entries.iter().enumerate().find_map(twice);
+    let mut few = [""; FEW];
+    let mut many = Vec::new();
+    for (count, key) in keys(nodes, first).enumerate() {
+        match few.get_mut(count) {
+            Some(slot) => *slot = key,
+            None => many.push(key),
+        }
+        if few.iter().take(count).any(|earlier| *earlier == key) {
+            return Some(key);
+        }
     }
-    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_ref()).collect();
-    keys.sort_unstable();
-    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    many.sort_unstable();
+    many.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+fn keys<'n>(nodes: &'n [Node<'_>], first: usize) -> impl Iterator<Item = &'n str> {
+    let mut at = first;
+    std::iter::from_fn(move || {
+        let Node::Text(key) = nodes.get(at)? else { return None };
+        at = match nodes.get(at + 1)? {
+            Node::List(end) | Node::Object(end) => usize::try_from(*end).ok()?,
+            _ => at + 2,
+        };
+        Some(key.as_ref())
+    })
 }
