@@ -253,6 +253,7 @@ fn assert_forged(value: impl Into<Bytes>) {
     let value = value.into();
     let parsed = parse(&value, &key());
     assert!(matches!(parsed, Parsed::Forged(_)), "{value:?}: {parsed:?}");
+    refused(value);
 }
 
 #[test]
