@@ -16,7 +16,7 @@ mod secret;
 mod tests;
 
 pub use chunks::{Assembler, ChunkError, MAX_PARTS, PART_BYTES, cut};
-pub use control::{Control, Signed, sign_and_write};
+pub use control::{Control, Signed, sign_and_write, wrapped_bytes};
 pub use key::{Key, KeyError, MAX_PROPERTY_BYTES};
 pub use secret::{ControlKey, KeyFileError};
 
