@@ -40,7 +40,7 @@ impl Random {
         Random(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -50,7 +50,7 @@ impl Random {
 
     /// Below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.draw() % end
     }
 }
 
@@ -70,7 +70,7 @@ pub fn record_at(partition: Partition, offset: Offset) -> NewRecord {
         1 => Some(Vec::new()),
         _ => Some(format!("H{}/2026-03-01", random.below(50)).into_bytes()),
     };
-    let timestamp = i64::from_le_bytes(random.next().to_le_bytes());
+    let timestamp = i64::from_le_bytes(random.draw().to_le_bytes());
     NewRecord { key: key.map(Into::into), value: value.into(), timestamp }
 }
 

@@ -262,6 +262,14 @@ pub fn sign_and_write(
     json::write(&event)
 }
 
+/// The largest value of a [`Control::Copy`] or [`Control::Retry`] of a record with key and value of
+/// these sizes, where author and id have at most 256 bytes each. A log that takes records of some
+/// size has to take their copies, too: open it with this limit.
+pub fn wrapped_bytes(key: usize, value: usize) -> usize {
+    // Base64 for the value; hexadecimal or escapes for the key; envelope, signature, author and id.
+    value.div_ceil(3) * 4 + 2 * key + 2048
+}
+
 /// Reads an event whose type is Concord's own.
 pub(super) fn open(event: Event, key: &ControlKey) -> Parsed {
     let Some(signature) = event.attribute(MAC_ATTRIBUTE) else {

@@ -16,7 +16,7 @@ mod secret;
 mod tests;
 
 pub use chunks::{Assembler, ChunkError, MAX_PARTS, PART_BYTES, cut};
-pub use control::{Control, Signed, sign_and_write};
+pub use control::{Control, Signed, sign_and_write, wrapped_bytes};
 pub use key::{Key, KeyError, MAX_PROPERTY_BYTES};
 pub use secret::{ControlKey, KeyFileError};
 
@@ -55,16 +55,18 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads an event in JSON (structured mode). Control records are read by [`parse`].
+    /// Reads a source's event in JSON (structured mode); refuses types that are Concord's own, signed
+    /// or not. What stands in the log is read by [`parse`].
     pub fn parse(value: &Bytes) -> Result<Event, Invalid> {
-        json::read(value).map_err(|unread| unread.why)
+        let event = json::read(value).map_err(|unread| unread.why)?;
+        if is_control(&event.r#type) { Err(reserved()) } else { Ok(event) }
     }
 
     /// The event in JSON; reading it gives the same event. Refuses what reading would refuse, and
     /// types that are Concord's own.
     pub fn write(&self) -> Result<Bytes, Invalid> {
         if is_control(&self.r#type) {
-            return Err(Invalid::of("type", format!("`{CONTROL_PREFIX}*` is reserved for Concord's control records")));
+            return Err(reserved());
         }
         json::write(self)
     }
@@ -99,6 +101,10 @@ impl Invalid {
     fn of(name: &str, problem: impl Into<String>) -> Invalid {
         Invalid::Attribute { name: excerpt(name), problem: problem.into() }
     }
+}
+
+fn reserved() -> Invalid {
+    Invalid::of("type", format!("`{CONTROL_PREFIX}*` is reserved for Concord's control records"))
 }
 
 /// The start of a text, for messages.

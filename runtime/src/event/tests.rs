@@ -248,11 +248,31 @@ fn control_records_are_read_as_written() {
     assert!(sign_and_write(&Control::Tick { millis: 0 }, &key(), "id", "a\nb", 0).is_err());
 }
 
+#[test]
+fn a_copy_fits_where_its_bound_says() {
+    let long = "\"".repeat(256);
+    for key_byte in [b'"', b'k', 0xff] {
+        for (value_byte, size) in [(b'1', 1000), (b'x', 1000), (0xff, 100_000), (b' ', 0)] {
+            let (record_key, value) = (vec![key_byte; 300], vec![value_byte; size]);
+            let bound = wrapped_bytes(record_key.len(), value.len());
+            let control = Control::Copy {
+                origin_partition: u32::MAX,
+                origin_offset: u64::MAX,
+                key: Some(record_key.into()),
+                value: value.into(),
+            };
+            let written = sign_and_write(&control, &key(), &long, &long, 0).expect("written");
+            assert!(written.len() <= bound, "{} > {bound}", written.len());
+        }
+    }
+}
+
 /// The value is a control record to no one.
 fn assert_forged(value: impl Into<Bytes>) {
     let value = value.into();
     let parsed = parse(&value, &key());
     assert!(matches!(parsed, Parsed::Forged(_)), "{value:?}: {parsed:?}");
+    refused(value);
 }
 
 #[test]

@@ -36,7 +36,8 @@ const REMOVE_AT_ONCE: usize = 10_000;
 pub struct OpenOptions {
     /// 1 to [`MAX_PARTITIONS`]; has to be that of an existing log.
     pub partitions: u32,
-    /// The limit of a record's key and value together.
+    /// The limit of a record's key and value together; with room for copies of the largest record
+    /// (see [`crate::event::wrapped_bytes`]).
     pub max_record_bytes: usize,
     /// Memory for blocks read from disk.
     pub cache_bytes: u64,

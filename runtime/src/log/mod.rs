@@ -79,9 +79,10 @@ pub trait Log: Send + Sync + 'static {
     /// Which log this is; never changes while the log is open.
     fn identity(&self) -> Identity;
 
-    /// Appends in order, all to one partition, and returns the first offset. When it returns, the
-    /// records are durable. On an error none, some or all of them may have been appended: a prefix,
-    /// each record whole. The same holds when the future is dropped.
+    /// Appends in order, all to one partition at consecutive offsets, and returns the first of them
+    /// (of nothing: the offset that the next record will get). When it returns, the records are
+    /// durable. On an error none, some or all of them may have been appended: a prefix, each record
+    /// whole. The same holds when the future is dropped.
     fn append(
         &self,
         partition: Partition,
@@ -153,5 +154,21 @@ impl Batch {
 
     pub fn into_records(self) -> Vec<Record> {
         self.records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_no_gap() {
+        let record = |offset| Record { offset, timestamp: 0, key: None, value: Bytes::new() };
+        let batch = Batch::new(2, 7, vec![record(7), record(8)]).expect("consecutive");
+        assert_eq!((batch.partition(), batch.first(), batch.next()), (2, 7, 9));
+        for offsets in [&[][..], &[6], &[8], &[7, 9], &[7, 7]] {
+            let records = offsets.iter().map(|offset| record(*offset)).collect();
+            assert!(matches!(Batch::new(2, 7, records), Err(LogError::Failed(_))), "{offsets:?}");
+        }
     }
 }

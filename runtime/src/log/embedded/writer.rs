@@ -45,6 +45,13 @@ pub(super) struct Writer {
     pub failed: Option<LogError>,
 }
 
+impl Drop for Writer {
+    /// However the thread ends, nobody waits for it for ever.
+    fn drop(&mut self) {
+        self.store.stop(&super::closed());
+    }
+}
+
 impl Writer {
     /// Until nobody can send any more.
     pub fn run(mut self) {
@@ -69,7 +76,6 @@ impl Writer {
             }
             self.commit(group);
         }
-        self.store.stop(&LogError::Unavailable("the log was closed".into()));
     }
 
     fn commit(&mut self, group: Vec<Append>) {
