@@ -442,7 +442,7 @@ impl Job {
         };
         let tag = &request::random_hex()[..16];
         let (blocks, receiver) = mpsc::channel(BLOCKS_AHEAD);
-        let response = respond::answer(&self.meta(format, None, Some(tag)), Reply::Blocks(receiver));
+        let response = respond::answer(&self.meta(format, None, Some(tag)), Reply::blocks(receiver));
         if head.send(response).is_err() {
             return;
         }

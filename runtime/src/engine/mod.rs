@@ -157,6 +157,11 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`].
     pub async fn start(options: Options) -> Result<Engine, EngineError> {
+        Self::start_within(options, LOCK_WAIT).await
+    }
+
+    /// As [`Engine::start`], waiting up to `wait` for the directory.
+    async fn start_within(options: Options, wait: Duration) -> Result<Engine, EngineError> {
         if !options.listen.ip().is_loopback() {
             return Err(EngineError::NotLoopback(options.listen));
         }
@@ -175,7 +180,7 @@ impl Engine {
         // such a thread starts would inherit it.
         std::thread::Builder::new()
             .name("clickhouse-start".to_owned())
-            .spawn(move || drop(opened.send(open(&library, path, &database))))
+            .spawn(move || drop(opened.send(open(&library, path, &database, wait))))
             .map_err(|source| EngineError::Io { what: "cannot start a thread".to_owned(), source })?;
         let (pool, claim) = ready.await.map_err(|_| EngineError::Refused { path: options.path.clone() })??;
         let version = claim.version.clone();
@@ -233,15 +238,15 @@ impl Drop for Claim {
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
-/// Opens the engine; blocks, up to `LOCK_WAIT`.
-fn open(library: &Path, path: PathBuf, database: &str) -> Result<(Pool, Claim), EngineError> {
+/// Opens the engine; blocks, up to `wait` for the directory's lock.
+fn open(library: &Path, path: PathBuf, database: &str, wait: Duration) -> Result<(Pool, Claim), EngineError> {
     std::fs::create_dir_all(&path)
         .map_err(|source| EngineError::Io { what: format!("cannot make the directory {}", path.display()), source })?;
     let path = path
         .canonicalize()
         .map_err(|source| EngineError::Io { what: format!("cannot open the directory {}", path.display()), source })?;
     let library = Library::load(library)?;
-    let deadline = Instant::now() + LOCK_WAIT;
+    let deadline = Instant::now() + wait;
     let claim = loop {
         match claim(&path, library.version()) {
             Err(_) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
