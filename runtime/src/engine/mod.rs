@@ -15,6 +15,7 @@ mod library;
 mod pool;
 mod request;
 mod respond;
+mod settings;
 mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -240,7 +241,13 @@ const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Opens the engine; blocks, up to `wait` for the directory's lock.
 fn open(library: &Path, path: PathBuf, database: &str, wait: Duration) -> Result<(Pool, Claim), EngineError> {
-    std::fs::create_dir_all(&path)
+    // Bookings are nobody else's business.
+    let mut directory = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+    directory
+        .recursive(true)
+        .create(&path)
         .map_err(|source| EngineError::Io { what: format!("cannot make the directory {}", path.display()), source })?;
     let path = path
         .canonicalize()

@@ -249,6 +249,7 @@ async fn the_reader_only_reads() {
         ("/?query=SELECT+1&database=system", ""),
         ("/?query=SELECT+1&max_memory_usage=0", ""),
         ("/?param_t=stack_trace&param_d=system", "SELECT * FROM {d:Identifier}.{t:Identifier}"),
+        ("/?param_f=file", "SELECT arrayMap({f:Identifier}, ['/etc/hostname'])"),
         ("/?param_t=system.stack_trace", "SELECT * FROM {t:Identifier}"),
         ("/?query=INSERT+INTO+nights+FORMAT+TSV", "H1\t1\t1\t{}"),
     ] {
