@@ -405,6 +405,32 @@ mod tests {
     }
 
     #[test]
+    fn damaged_statements_do_no_harm_to_the_gate() {
+        let seed = 20261124_u64;
+        println!("seed {seed}");
+        let mut state = seed;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let pieces = [
+            "'", "\"", "`", "\\", "/*", "*/", "--", "\n", "$", "$a$", "(", ")", ";", ".", "{", ":", "}", "\u{e9}",
+            "1e", " ",
+        ];
+        for round in 0..20_000 {
+            let statement = HOSTILE_FOR_ALL[round % HOSTILE_FOR_ALL.len()];
+            let mut text = statement.to_owned();
+            for _ in 0..=random(3) {
+                let at = (0..=random(text.len() + 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+                text.insert_str(at, pieces[random(pieces.len())]);
+            }
+            let _ = pass(Role::Writer, &text, &[], &Catalog::default());
+            let body = bytes::Bytes::from(text.into_bytes());
+            let _ = super::super::statement::split(None, &body);
+        }
+    }
+
+    #[test]
     fn expressions_among_rows_are_judged_too() {
         let may = |rows: &str| rows_may_compute(&[rows.as_bytes()], &Catalog::default());
         assert!(may("('a', now()), ('it''s file(', 2)"));

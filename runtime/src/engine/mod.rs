@@ -260,7 +260,13 @@ fn open(library: &Path, path: PathBuf, database: &str, wait: Duration) -> Result
             other => break other?,
         }
     };
-    let arguments = vec![format!("--path={}", path.display())];
+    let arguments = match path.to_str() {
+        Some(path) => vec![format!("--path={path}")],
+        None => {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the engine takes only UTF-8 paths");
+            return Err(EngineError::Io { what: format!("cannot open the directory {}", path.display()), source });
+        }
+    };
     let first = [&arguments[..], &server_settings()].concat();
     let first = library.connect(&first).ok_or_else(|| EngineError::Refused { path: path.clone() })?;
     tracing::debug!(library = %library.path().display(), version = claim.version, path = %path.display(), "engine open");
