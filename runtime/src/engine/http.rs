@@ -24,11 +24,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::format;
-use super::gate::{self, Passed, Refusal, Role, Verdict};
+use super::gate::{self, Passed, Refusal, Role};
 use super::library::{Answer, Connection, StatementError, Stream};
 use super::pool::{Key, Pool};
 use super::request::{self, Request, Users};
 use super::respond::{self, Meta, Reply};
+use super::settings::{self, Verdict};
 use super::statement;
 use super::wire::{self, WireError};
 use super::{Claim, Options};
@@ -42,6 +43,11 @@ const WRITER_STATEMENTS: usize = 16;
 const READER_STATEMENTS: usize = 8;
 /// What a reader's statement may take, in seconds and bytes, unless it asks for less.
 const READER_LIMITS: &[(&str, &str)] = &[("max_execution_time", "300"), ("max_memory_usage", "2000000000")];
+/// The same for an answer that is not sent block by block, but is built in memory first.
+const READER_WHOLE_ANSWER: (&str, &str) = ("max_result_bytes", "500000000");
+/// How long a client may take for a block before its statement is cancelled: a statement that waits
+/// for its client keeps one of the places.
+const CLIENT_WAIT: Duration = Duration::from_secs(60);
 /// How long requests may go on after the stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Blocks between the engine and a slow client.
@@ -338,17 +344,18 @@ impl Job {
             let format = statement.format.or(default).unwrap_or_else(|| "Values".to_owned());
             let rows: Vec<&[u8]> = rows.iter().map(Bytes::as_ref).collect();
             let plain = format.eq_ignore_ascii_case("Values") && !gate::rows_may_compute(&rows, &pool.catalog);
-            let key = self.key(plain)?;
+            let key = self.key(plain, false)?;
             let mut connection = pool.take(&key)?;
             let answer = connection.insert(&statement.text, &format, parameters, &rows)?;
             pool.give(key, connection);
             return Ok(Prepared::Answer { answer, format });
         }
-        let key = self.key(false)?;
+        let format = statement.format.or(default).unwrap_or_else(|| "TabSeparated".to_owned());
+        let streams = passed == Passed::Select && format::streams(&format);
+        let key = self.key(false, !streams)?;
         let mut connection = pool.take(&key)?;
         self.confirm(&mut connection, &statement.text)?;
-        let format = statement.format.or(default).unwrap_or_else(|| "TabSeparated".to_owned());
-        if passed == Passed::Select && format::streams(&format) {
+        if streams {
             return match connection.stream(&statement.text, &format, parameters) {
                 Ok(stream) => Ok(Prepared::Stream { stream, key, format }),
                 Err((_, error)) => Err(error.into()),
@@ -383,10 +390,10 @@ impl Job {
         }
     }
 
-    fn key(&self, plain_rows: bool) -> Result<Key, Failure> {
+    fn key(&self, plain_rows: bool, whole: bool) -> Result<Key, Failure> {
         let mut settings: Vec<(String, String)> = Vec::new();
         for (name, value) in &self.request.settings {
-            if gate::setting(self.role, name, &self.shared.pool.catalog)? == Verdict::Apply {
+            if settings::judge(self.role, name, &self.shared.pool.catalog)? == Verdict::Apply {
                 settings.retain(|(other, _)| other != name);
                 settings.push((name.clone(), value.clone()));
             }
@@ -394,11 +401,18 @@ impl Job {
         settings.sort();
         let given = |name: &str| self.request.settings.iter().any(|(other, _)| other == name);
         let mut add = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
+        // Acknowledged means written; the engine's default gathers inserts first.
+        if !given("async_insert") {
+            add("async_insert", "0");
+        }
         if plain_rows {
             add("input_format_values_interpret_expressions", "0");
             add("input_format_values_deduce_templates_of_expressions", "0");
         }
         if self.role == Role::Reader {
+            if whole && !given(READER_WHOLE_ANSWER.0) {
+                add(READER_WHOLE_ANSWER.0, READER_WHOLE_ANSWER.1);
+            }
             READER_LIMITS.iter().filter(|(name, _)| !given(name)).for_each(|(name, value)| add(name, value));
             // The third lock. It comes last: nothing can be set after it.
             add("readonly", "1");
@@ -442,7 +456,7 @@ impl Job {
         };
         let tag = &request::random_hex()[..16];
         let (blocks, receiver) = mpsc::channel(BLOCKS_AHEAD);
-        let response = respond::answer(&self.meta(format, None, Some(tag)), Reply::Blocks(receiver));
+        let response = respond::answer(&self.meta(format, None, Some(tag)), Reply::blocks(receiver));
         if head.send(response).is_err() {
             return;
         }
@@ -450,7 +464,7 @@ impl Job {
         let mut block = first.map(Bytes::from_owner).unwrap_or_default();
         loop {
             // The client is gone: dropping the stream cancels the statement.
-            if blocks.blocking_send(Ok(self.pack(block))).is_err() {
+            if !send(&blocks, Ok(self.pack(block))) {
                 return;
             }
             block = match next {
@@ -461,8 +475,9 @@ impl Job {
                 Ok(None) => break,
                 Err(error) => {
                     let failure: StatementError = error;
-                    let _ = blocks.blocking_send(Ok(self.pack(respond::late_failure(tag, &failure.0))));
-                    let _ = blocks.blocking_send(Err(io::Error::other(failure.0)));
+                    if send(&blocks, Ok(self.pack(respond::late_failure(tag, &failure.0)))) {
+                        send(&blocks, Err(io::Error::other(failure.0)));
+                    }
                     return;
                 }
             };
@@ -476,6 +491,11 @@ impl Job {
             self.shared.pool.give(key, connection);
         }
     }
+}
+
+/// Hands a block to the connection; `false` when the client is gone or does not take it in time.
+fn send(blocks: &mpsc::Sender<Result<Bytes, io::Error>>, block: Result<Bytes, io::Error>) -> bool {
+    tokio::runtime::Handle::current().block_on(async { blocks.send_timeout(block, CLIENT_WAIT).await.is_ok() })
 }
 
 /// A statement that was let through.

@@ -81,10 +81,10 @@ impl<'a> Lexer<'a> {
             }
             b'"' | b'`' => Kind::Quoted(self.quoted_identifier(first)?),
             b'$' => self.heredoc_or_word()?,
-            b'0'..=b'9' => self.number(),
+            b'0'..=b'9' => self.number()?,
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => self.word(),
             b'.' if self.peek(1).is_some_and(|next| next.is_ascii_digit()) && !self.follows_name(start) => {
-                self.number()
+                self.number()?
             }
             b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b';' | b':' | b'.' | b'*' | b'+' | b'-' | b'/' | b'%'
             | b'=' | b'<' | b'>' | b'!' | b'?' | b'|' | b'^' | b'@' => {
@@ -167,18 +167,41 @@ impl<'a> Lexer<'a> {
         Kind::Word(&rest[..end])
     }
 
-    /// Also takes what only begins like a number (`1h`, `0x1F`, `1e-3`): no name begins with a digit.
-    fn number(&mut self) -> Kind<'a> {
-        let mut last = 0;
-        while let Some(next) = self.peek(0) {
-            let sign = matches!(next, b'+' | b'-') && matches!(last, b'e' | b'E' | b'p' | b'P');
-            if !(next.is_ascii_alphanumeric() || next == b'_' || next == b'.' || sign) {
-                break;
+    /// Decimal with fraction and exponent, hexadecimal or binary; a name may not begin with a digit.
+    fn number(&mut self) -> Result<Kind<'a>, LexError> {
+        let start = self.position;
+        let based = self.peek(0) == Some(b'0') && matches!(self.peek(1), Some(b'x' | b'X' | b'b' | b'B'));
+        if based {
+            self.position += 2;
+            self.skip_while(|b| b.is_ascii_hexdigit() || b == b'_');
+        } else {
+            self.skip_while(|b| b.is_ascii_digit() || b == b'_');
+            if self.peek(0) == Some(b'.') {
+                self.position += 1;
+                self.skip_while(|b| b.is_ascii_digit() || b == b'_');
             }
-            last = next;
+            if matches!(self.peek(0), Some(b'e' | b'E')) {
+                self.position += 1 + usize::from(matches!(self.peek(1), Some(b'+' | b'-')));
+                let digits = self.position;
+                self.skip_while(|b| b.is_ascii_digit());
+                if digits == self.position {
+                    return Err(LexError { what: "a number with an exponent of no digits", position: start });
+                }
+            }
+        }
+        if self.peek(0).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$')) {
+            return Err(LexError {
+                what: "a number or name that begins with a digit (quote the name)",
+                position: start,
+            });
+        }
+        Ok(Kind::Number)
+    }
+
+    fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {
+        while self.peek(0).is_some_and(&wanted) {
             self.position += 1;
         }
-        Kind::Number
     }
 
     fn heredoc_or_word(&mut self) -> Result<Kind<'a>, LexError> {
@@ -248,6 +271,11 @@ mod tests {
             "$x",
             "$a$ open",
             "a \\G",
+            "1.e+file",
+            "1.file",
+            "0x1g",
+            "1h",
+            "2024_table",
             "caf\u{e9}",
         ] {
             assert!(tokens(text).is_err(), "{text}");

@@ -15,6 +15,7 @@ mod library;
 mod pool;
 mod request;
 mod respond;
+mod settings;
 mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -157,6 +158,11 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`].
     pub async fn start(options: Options) -> Result<Engine, EngineError> {
+        Self::start_within(options, LOCK_WAIT).await
+    }
+
+    /// As [`Engine::start`], waiting up to `wait` for the directory.
+    async fn start_within(options: Options, wait: Duration) -> Result<Engine, EngineError> {
         if !options.listen.ip().is_loopback() {
             return Err(EngineError::NotLoopback(options.listen));
         }
@@ -175,7 +181,7 @@ impl Engine {
         // such a thread starts would inherit it.
         std::thread::Builder::new()
             .name("clickhouse-start".to_owned())
-            .spawn(move || drop(opened.send(open(&library, path, &database))))
+            .spawn(move || drop(opened.send(open(&library, path, &database, wait))))
             .map_err(|source| EngineError::Io { what: "cannot start a thread".to_owned(), source })?;
         let (pool, claim) = ready.await.map_err(|_| EngineError::Refused { path: options.path.clone() })??;
         let version = claim.version.clone();
@@ -233,22 +239,34 @@ impl Drop for Claim {
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
-/// Opens the engine; blocks, up to `LOCK_WAIT`.
-fn open(library: &Path, path: PathBuf, database: &str) -> Result<(Pool, Claim), EngineError> {
-    std::fs::create_dir_all(&path)
+/// Opens the engine; blocks, up to `wait` for the directory's lock.
+fn open(library: &Path, path: PathBuf, database: &str, wait: Duration) -> Result<(Pool, Claim), EngineError> {
+    // Bookings are nobody else's business.
+    let mut directory = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+    directory
+        .recursive(true)
+        .create(&path)
         .map_err(|source| EngineError::Io { what: format!("cannot make the directory {}", path.display()), source })?;
     let path = path
         .canonicalize()
         .map_err(|source| EngineError::Io { what: format!("cannot open the directory {}", path.display()), source })?;
     let library = Library::load(library)?;
-    let deadline = Instant::now() + LOCK_WAIT;
+    let deadline = Instant::now() + wait;
     let claim = loop {
         match claim(&path, library.version()) {
             Err(_) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
             other => break other?,
         }
     };
-    let arguments = vec![format!("--path={}", path.display())];
+    let arguments = match path.to_str() {
+        Some(path) => vec![format!("--path={path}")],
+        None => {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the engine takes only UTF-8 paths");
+            return Err(EngineError::Io { what: format!("cannot open the directory {}", path.display()), source });
+        }
+    };
     let first = [&arguments[..], &server_settings()].concat();
     let first = library.connect(&first).ok_or_else(|| EngineError::Refused { path: path.clone() })?;
     tracing::debug!(library = %library.path().display(), version = claim.version, path = %path.display(), "engine open");

@@ -198,7 +198,7 @@ fn part_name(head: &str) -> Option<String> {
 /// The identifier of a request, ours when the client gave none.
 pub(super) fn query_id(given: Option<&str>) -> String {
     let usable = |id: &&str| !id.is_empty() && id.len() <= 200 && id.bytes().all(|b| (0x21..0x7f).contains(&b));
-    given.filter(usable).map_or_else(|| random_hex(), str::to_owned)
+    given.filter(usable).map_or_else(random_hex, str::to_owned)
 }
 
 /// 32 hexadecimal digits.

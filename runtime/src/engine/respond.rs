@@ -14,7 +14,16 @@ use tokio::sync::mpsc;
 pub(super) enum Reply {
     Whole(Option<Bytes>),
     /// An error cuts the connection, so that no client takes a part for the whole.
-    Blocks(mpsc::Receiver<Result<Bytes, io::Error>>),
+    Blocks {
+        blocks: mpsc::Receiver<Result<Bytes, io::Error>>,
+        error: Option<io::Error>,
+    },
+}
+
+impl Reply {
+    pub fn blocks(blocks: mpsc::Receiver<Result<Bytes, io::Error>>) -> Self {
+        Reply::Blocks { blocks, error: None }
+    }
 }
 
 impl From<Bytes> for Reply {
@@ -33,7 +42,17 @@ impl Body for Reply {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match &mut *self {
             Reply::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Reply::Blocks(blocks) => blocks.poll_recv(context).map(|block| block.map(|bytes| bytes.map(Frame::data))),
+            Reply::Blocks { error, .. } if error.is_some() => Poll::Ready(error.take().map(Err)),
+            Reply::Blocks { blocks, error } => match std::task::ready!(blocks.poll_recv(context)) {
+                Some(Err(cause)) => {
+                    // The server writes out what it has only while it waits for more; without this pause
+                    // it would drop the error's own text with the connection.
+                    *error = Some(cause);
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                block => Poll::Ready(block.map(|block| block.map(Frame::data))),
+            },
         }
     }
 
@@ -44,7 +63,7 @@ impl Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match self {
             Reply::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Reply::Blocks(_) => SizeHint::default(),
+            Reply::Blocks { .. } => SizeHint::default(),
         }
     }
 }

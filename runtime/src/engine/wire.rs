@@ -216,4 +216,21 @@ mod tests {
         assert_eq!(unpack_frames(&frame, 60_000), Err(WireError::TooLarge(60_000)));
         assert_eq!(unpack_frames(&frame[..frame.len() - 2], 100_000), Err(WireError::Short));
     }
+
+    #[test]
+    fn arbitrary_bytes_are_errors_and_cost_no_memory() {
+        let seed = 7_u64;
+        println!("seed {seed}");
+        let mut state = seed;
+        let mut random = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u8
+        };
+        for length in 0..2000 {
+            let mut bytes: Vec<u8> = (0..length % 90).map(|_| random()).collect();
+            let _ = unpack_blocks(&bytes, 1 << 20);
+            bytes.splice(0..0, [&FRAME_MAGIC[..], &[0x40 | random() & 0x3f, random() & 0x7f]].concat());
+            let _ = unpack_frames(&bytes, 1 << 20);
+        }
+    }
 }
