@@ -247,3 +247,20 @@ impl Pace {
         usize::try_from(three_quarters / self.fuel.max(1)).unwrap_or(BATCH).clamp(1, BATCH)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH, Pace};
+
+    #[test]
+    fn calls_shrink_at_once_and_grow_slowly() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.fits(1_000_000), BATCH);
+        pace.observe(200_000, 2);
+        assert_eq!(pace.fits(1_000_000), 7);
+        pace.observe(10, 10);
+        assert_eq!(pace.fits(1_000_000), 8);
+        pace.observe(u64::MAX, 1);
+        assert_eq!(pace.fits(1_000_000), 1);
+    }
+}

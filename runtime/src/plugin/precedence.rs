@@ -162,7 +162,7 @@ impl Precedence {
         Q: std::hash::Hash + Eq + Clone,
         A: Clone,
     {
-        let mut answers: Vec<Option<Result<A, Fault>>> = questions.iter().map(|q| memo(self).get(q)).collect();
+        let mut answers: Vec<Option<Result<A, Fault>>> = questions.iter().map(|q| memo(self).get::<Q>(q)).collect();
         let mut unknown: Vec<Q> = Vec::new();
         let mut places: hashbrown::HashMap<&Q, usize> = hashbrown::HashMap::new();
         for (question, _) in questions.iter().zip(&answers).filter(|(_, answer)| answer.is_none()) {
@@ -240,6 +240,9 @@ impl Policy for Precedence {
     }
 
     fn terms(&mut self, property: &str) -> Result<Terms, Fault> {
+        if let Some(known) = self.terms.get(property) {
+            return known;
+        }
         let asked = [Arc::<str>::from(property)];
         let mut answers = self.answers(
             &asked,
