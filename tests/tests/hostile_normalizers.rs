@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use concord::change::{Action, Change};
-use concord::plugin::{Delivery, Event, Host, Limits, LoadError, Normalized, Normalizer, Split};
+use concord::plugin::{Delivery, Event, Host, Limits, LoadError, Normalized, Normalizer, Precedence, Split};
 use concord::types::{Day, FieldType};
 use concord_tests::guests::{Target, hostile};
 
@@ -20,7 +20,7 @@ fn host() -> anyhow::Result<Host> {
 }
 
 fn load(package: &str, target: Target) -> anyhow::Result<Normalizer> {
-    let limits = Limits { fuel_per_delivery: 200_000_000, ..Limits::default() };
+    let limits = Limits { fuel_per_record: 20_000_000, fuel_per_delivery: 200_000_000, ..Limits::default() };
     let mut normalizer = host()?.normalizer(&hostile(package, target)?, limits)?;
     let fields = [("price", FieldType::Money), ("min_stay", FieldType::Integer), ("note", FieldType::Text)];
     normalizer.set_fields(&fields.map(|(name, kind)| (Arc::from(name), kind)).into_iter().collect());
@@ -69,6 +69,17 @@ fn fault(normalizer: &mut Normalizer, body: &str, texts: &[&str]) -> anyhow::Res
 fn rejected(normalizer: &mut Normalizer, body: &str, reason: &str) -> anyhow::Result<()> {
     assert_eq!(alone(normalizer, body)?, Normalized::Rejected(reason.into()), "{body}");
     Ok(())
+}
+
+/// Each partition has its own plugins and moves between threads with them.
+#[test]
+fn plugins_can_be_sent_to_another_thread() {
+    fn sent<T: Send>() {}
+    fn shared<T: Sync>() {}
+    sent::<Normalizer>();
+    sent::<Precedence>();
+    sent::<Host>();
+    shared::<Host>();
 }
 
 #[test]

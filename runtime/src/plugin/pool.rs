@@ -64,6 +64,11 @@ impl<K: Kind> Pool<K> {
         &self.limits
     }
 
+    /// Fuel that a question took lately, at the most; 0 before the first.
+    pub(super) fn cost(&self) -> u64 {
+        self.pace.fuel
+    }
+
     pub(super) fn rename(&mut self, plugin: Arc<str>) {
         self.plugin = plugin;
         self.kept = None;

@@ -75,6 +75,10 @@ struct Starter {
     vocabulary: wire::Vocabulary,
 }
 
+/// What the plugin says to several questions, each for itself.
+type Asked<A> = Result<Vec<Result<A, Failure>>, HostError>;
+
+/// What the plugin says to a rule set.
 type Configured = Result<wire::Summary, Vec<wire::Diagnostic>>;
 
 impl Starter {
@@ -156,7 +160,7 @@ impl Precedence {
         &mut self,
         questions: &[Q],
         memo: fn(&mut Self) -> &mut Memo<Q, Result<A, Fault>>,
-        ask: fn(&mut Self, &[Q]) -> Result<Vec<Result<A, Failure>>, HostError>,
+        ask: fn(&mut Self, &[Q]) -> Asked<A>,
     ) -> Vec<Result<A, Fault>>
     where
         Q: std::hash::Hash + Eq + Clone,
