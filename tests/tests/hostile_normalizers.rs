@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use concord::change::{Action, Change};
-use concord::plugin::{Delivery, Event, Host, Limits, LoadError, Normalized, Normalizer, Split};
+use concord::plugin::{Delivery, Event, Host, Limits, LoadError, Normalized, Normalizer, Precedence, Split};
 use concord::types::{Day, FieldType};
 use concord_tests::guests::{Target, hostile};
 
@@ -20,7 +20,7 @@ fn host() -> anyhow::Result<Host> {
 }
 
 fn load(package: &str, target: Target) -> anyhow::Result<Normalizer> {
-    let limits = Limits { fuel_per_delivery: 200_000_000, ..Limits::default() };
+    let limits = Limits { fuel_per_record: 20_000_000, fuel_per_delivery: 200_000_000, ..Limits::default() };
     let mut normalizer = host()?.normalizer(&hostile(package, target)?, limits)?;
     let fields = [("price", FieldType::Money), ("min_stay", FieldType::Integer), ("note", FieldType::Text)];
     normalizer.set_fields(&fields.map(|(name, kind)| (Arc::from(name), kind)).into_iter().collect());
@@ -69,6 +69,17 @@ fn fault(normalizer: &mut Normalizer, body: &str, texts: &[&str]) -> anyhow::Res
 fn rejected(normalizer: &mut Normalizer, body: &str, reason: &str) -> anyhow::Result<()> {
     assert_eq!(alone(normalizer, body)?, Normalized::Rejected(reason.into()), "{body}");
     Ok(())
+}
+
+/// Each partition has its own plugins and moves between threads with them.
+#[test]
+fn plugins_can_be_sent_to_another_thread() {
+    fn sent<T: Send>() {}
+    fn shared<T: Sync>() {}
+    sent::<Normalizer>();
+    sent::<Precedence>();
+    sent::<Host>();
+    shared::<Host>();
 }
 
 #[test]
@@ -246,23 +257,27 @@ fn every_cut_gives_the_same_verdicts() -> anyhow::Result<()> {
         "chatter",
         "recurse",
         "book",
+        "work 1700000",
         "hoard",
     ];
     let bodies: Vec<&str> = commands.iter().copied().cycle().take(90).collect();
     let all = events(&bodies);
     let mut expected = Vec::new();
     for event in &all {
-        let mut fresh = load("hostile-normalizer", Target::Bare)?;
-        expected.extend(fresh.normalize("{}", std::slice::from_ref(event))?);
+        expected.extend(hostile_normalizer()?.normalize("{}", std::slice::from_ref(event))?);
     }
-    for cut in [1, 2, 7, 64, 90] {
-        let mut normalizer = load("hostile-normalizer", Target::Bare)?;
-        let mut said = Vec::new();
-        for batch in all.chunks(cut) {
-            said.extend(normalizer.normalize("{}", batch)?);
-        }
-        for (i, (said, expected)) in said.iter().zip(&expected).enumerate() {
-            assert_eq!(said, expected, "cut {cut}, record {i}: {}", bodies[i]);
+    let backwards: Vec<usize> = (0..90).rev().collect();
+    let shuffled: Vec<usize> = (0..90).map(|i| (i * 37 + 11) % 90).collect();
+    let in_order: Vec<usize> = (0..90).collect();
+    for (order, cut) in
+        [(&in_order, 1), (&in_order, 7), (&in_order, 90), (&backwards, 90), (&shuffled, 64), (&shuffled, 2)]
+    {
+        let mut normalizer = hostile_normalizer()?;
+        for batch in order.chunks(cut) {
+            let asked: Vec<_> = batch.iter().map(|i| all[*i].clone()).collect();
+            for (said, i) in normalizer.normalize("{}", &asked)?.iter().zip(batch) {
+                assert_eq!(said, &expected[*i], "cut {cut}, record {i}: {}", bodies[*i]);
+            }
         }
     }
     Ok(())
@@ -328,6 +343,17 @@ fn patched(component: &[u8], from: &str, to: &str) -> Vec<u8> {
     }
     assert!(place > 0, "{from} is not in it");
     bytes
+}
+
+#[test]
+fn a_component_can_be_inspected() -> anyhow::Result<()> {
+    let bare = host()?.inspect(&hostile("hostile-normalizer", Target::Bare)?)?;
+    assert_eq!(bare.world, "normalizer");
+    assert!(bare.imports.iter().all(|name| name.starts_with("concord:plugin/")), "{:?}", bare.imports);
+    let wasi = host()?.inspect(&hostile("hostile-inert", Target::Wasi)?)?;
+    assert!(wasi.imports.iter().any(|name| name.starts_with("wasi:cli/environment@")), "{:?}", wasi.imports);
+    assert_eq!(host()?.inspect(&hostile("hostile-precedence", Target::Bare)?)?.world, "precedence");
+    Ok(())
 }
 
 #[test]

@@ -8,7 +8,7 @@ use concord_tests::guests::{Target, hostile};
 fn load(rule_set: &str) -> anyhow::Result<Result<Precedence, LoadError>> {
     let cache = tempfile::tempdir()?;
     let host = Host::new(&cache.path().join("compiled"))?;
-    let limits = Limits { fuel_to_start: 50_000_000, ..Limits::default() };
+    let limits = Limits { fuel_per_record: 20_000_000, fuel_to_start: 50_000_000, ..Limits::default() };
     let vocabulary = Vocabulary { sources: vec!["ota".into(), "pms".into()], fields: vec!["price".into()] };
     let component = hostile("hostile-precedence", Target::Bare)?;
     match host.precedence(&component, limits, rule_set, &vocabulary) {

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Wasm instructions, roughly, that one record or one contest may take. 10 million are about
-    /// 10 ms; a booking of 600 bytes takes about 20 thousand in a Rust plugin.
+    /// Units of fuel, about one per Wasm instruction, that one record or one contest may take. 100
+    /// million are 15 to 50 ms of a core. A booking of 600 bytes takes about 80,000 when a Rust plugin
+    /// reads JSON, so this is enough for a message of some 700 KB.
     pub fuel_per_record: u64,
-    /// The same for one `split`: a delivery may hold thousands of records.
+    /// The same for one `split`, for a delivery may hold thousands of records.
     pub fuel_per_delivery: u64,
     /// The same for `describe` and `configure`, and for the start of an instance.
     pub fuel_to_start: u64,
@@ -41,7 +42,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            fuel_per_record: 20_000_000,
+            fuel_per_record: 100_000_000,
             fuel_per_delivery: 2_000_000_000,
             fuel_to_start: 2_000_000_000,
             memory_bytes: 64 << 20,
@@ -56,5 +57,49 @@ impl Default for Limits {
             code_bytes: 256,
             text_bytes: 4_096,
         }
+    }
+}
+
+impl Limits {
+    /// Whether a plugin can do anything at all within these limits.
+    ///
+    /// # Errors
+    /// Names the first limit that is out of range, and its range.
+    pub fn check(&self) -> Result<(), String> {
+        let range = |name: &str, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            Err(format!("limit `{name}` is {value}; it must lie between {least} and {most}"))
+        };
+        range("fuel_per_record", self.fuel_per_record, 10_000, 1 << 40)?;
+        range("fuel_per_delivery", self.fuel_per_delivery, 10_000, 1 << 40)?;
+        range("fuel_to_start", self.fuel_to_start, 10_000, 1 << 40)?;
+        range("memory_bytes", self.memory_bytes as u64, 1 << 20, 4 << 30)?;
+        range("output_bytes", self.output_bytes as u64, 4 << 10, 1 << 30)?;
+        range("split_output_bytes", self.split_output_bytes as u64, 4 << 10, 1 << 30)?;
+        range("changes_per_record", self.changes_per_record as u64, 1, 1_000_000)?;
+        range("lines_per_record", self.lines_per_record as u64, 1, 1_000_000)?;
+        range("references_per_line", self.references_per_line as u64, 0, 10_000)?;
+        range("room_nights_per_record", self.room_nights_per_record as u64, 1, 40_000)?;
+        range("parts_per_delivery", self.parts_per_delivery as u64, 1, 10_000_000)?;
+        range("nights_per_stay", self.nights_per_stay.into(), 1, 3_650)?;
+        range("code_bytes", self.code_bytes as u64, 1, 4_096)?;
+        range("text_bytes", self.text_bytes as u64, 1, 1 << 20)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn the_defaults_are_within_range() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let none = Limits { fuel_per_record: 0, ..Limits::default() };
+        assert_eq!(
+            none.check(),
+            Err("limit `fuel_per_record` is 0; it must lie between 10000 and 1099511627776".to_owned())
+        );
     }
 }

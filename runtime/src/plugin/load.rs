@@ -21,7 +21,7 @@ const COMPONENT_BYTES: usize = 64 << 20;
 /// One of the two worlds, by what it exports.
 #[derive(Clone, Copy)]
 pub(super) struct World {
-    name: &'static str,
+    pub(super) name: &'static str,
     /// Without the version.
     interface: &'static str,
     export: &'static str,
@@ -35,15 +35,32 @@ pub(super) const PRECEDENCE: World =
 /// Checks and links a component; it can be started from then on.
 pub(super) fn link(engine: &Engine, cache: &Cache, bytes: &[u8], world: World) -> Result<InstancePre<Cell>, LoadError> {
     header(bytes)?;
-    let component = cache.component(engine, bytes).map_err(|e| LoadError::Invalid(format!("{e:#}")))?;
+    let component = cache.component(engine, bytes).map_err(|e| invalid(&e))?;
     exports(engine, &component, world)?;
     let linker = imports(engine, &component)?;
     linker.instantiate_pre(&component).map_err(|e| interface(&e))
 }
 
+/// Which plugin a component is; everything that [`link`] checks but the types.
+pub(super) fn inspect(engine: &Engine, cache: &Cache, bytes: &[u8]) -> Result<(World, Vec<String>), LoadError> {
+    header(bytes)?;
+    let component = cache.component(engine, bytes).map_err(|e| invalid(&e))?;
+    let world = match exports(engine, &component, NORMALIZER) {
+        Err(LoadError::WrongWorld { .. }) => PRECEDENCE,
+        found => found.map(|()| NORMALIZER)?,
+    };
+    imports(engine, &component)?;
+    let kind = component.component_type();
+    Ok((world, kind.imports(engine).map(|(name, _)| name.to_owned()).collect()))
+}
+
 /// The types of an interface are not the expected ones.
 pub(super) fn interface(error: &wasmtime::Error) -> LoadError {
     LoadError::Interface { package: PACKAGE, reason: format!("{error:#}") }
+}
+
+fn invalid(error: &wasmtime::Error) -> LoadError {
+    LoadError::Invalid(sandbox::clip(&format!("{error:#}"), 1_000))
 }
 
 /// Tells a component from everything else by its first eight bytes.
@@ -101,7 +118,7 @@ fn imports(engine: &Engine, component: &Component) -> Result<Linker<Cell>, LoadE
         } else {
             return Err(forbidden(name));
         };
-        defined.map_err(|e| LoadError::Invalid(format!("{e:#}")))?;
+        defined.map_err(|e| invalid(&e))?;
     }
     Ok(linker)
 }

@@ -1,5 +1,6 @@
 //! A bounded memory of answers. Knows nothing about questions but that equal ones have equal answers.
 
+use std::borrow::Borrow;
 use std::hash::Hash;
 
 use hashbrown::HashMap;
@@ -17,7 +18,10 @@ impl<Q: Hash + Eq + Clone, A: Clone> Memo<Q, A> {
     }
 
     /// The answer, if it is known; one that is asked for stays longer.
-    pub(super) fn get(&mut self, question: &Q) -> Option<A> {
+    pub(super) fn get<B: Hash + Eq + ?Sized>(&mut self, question: &B) -> Option<A>
+    where
+        Q: Borrow<B>,
+    {
         if let Some(answer) = self.young.get(question) {
             return Some(answer.clone());
         }
@@ -31,5 +35,21 @@ impl<Q: Hash + Eq + Clone, A: Clone> Memo<Q, A> {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(question, answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Memo;
+
+    #[test]
+    fn it_forgets_what_nobody_asks_for() {
+        let mut memo = Memo::new(2);
+        for question in 0..4 {
+            memo.insert(question, question * 10);
+            assert_eq!(memo.get(&0), Some(0), "asked for at {question}");
+        }
+        assert_eq!(memo.get(&3), Some(30));
+        assert_eq!(memo.get(&1), None);
     }
 }

@@ -21,6 +21,7 @@ mod wasi;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
@@ -32,6 +33,19 @@ pub use precedence::{Diagnostic, Precedence, Summary, Vocabulary};
 use bindings::normalizer::NormalizerPre;
 use bindings::precedence::PrecedencePre;
 use cache::Cache;
+
+/// What a component looks like from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// `normalizer` or `precedence`.
+    pub world: &'static str,
+    /// Of its bytes, hexadecimal.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: usize,
+    /// Interfaces that it imports; all of them are offered.
+    pub imports: Vec<String>,
+}
 
 /// One WebAssembly engine and the plugins compiled for it. Cheap to clone; shared by all threads.
 #[derive(Clone)]
@@ -50,6 +64,16 @@ impl Host {
         let engine = sandbox::engine()?;
         let cache = Arc::new(Cache::open(cache_dir, &engine)?);
         Ok(Host { engine, cache })
+    }
+
+    /// What a component is and imports, without running it.
+    ///
+    /// # Errors
+    /// Whatever makes the component unfit, in words for who built or configured it.
+    pub fn inspect(&self, component: &[u8]) -> Result<Inspection, LoadError> {
+        let (world, imports) = load::inspect(&self.engine, &self.cache, component)?;
+        let sha256 = Sha256::digest(component).iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Inspection { world: world.name, sha256, bytes: component.len(), imports })
     }
 
     /// Loads a normalizer and lets it describe itself.

@@ -152,6 +152,12 @@ impl Normalizer {
         self.id.clone()
     }
 
+    /// Units of fuel that a record took lately, averaged over a call: what `fuel_per_record` should lie
+    /// well above. 0 before the first record.
+    pub fn fuel_per_record(&self) -> u64 {
+        self.pool.cost()
+    }
+
     /// The pipeline's inventory fields beyond `capacity`, `availability` and `closed`; any other that
     /// a record sets is rejected.
     pub fn set_fields(&mut self, fields: &HashMap<Arc<str>, FieldType>) {

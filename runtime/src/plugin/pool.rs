@@ -64,6 +64,11 @@ impl<K: Kind> Pool<K> {
         &self.limits
     }
 
+    /// Fuel that a question took lately, at the most; 0 before the first.
+    pub(super) fn cost(&self) -> u64 {
+        self.pace.fuel
+    }
+
     pub(super) fn rename(&mut self, plugin: Arc<str>) {
         self.plugin = plugin;
         self.kept = None;
@@ -245,5 +250,22 @@ impl Pace {
     fn fits(&self, fuel: u64) -> usize {
         let three_quarters = fuel / 4 * 3;
         usize::try_from(three_quarters / self.fuel.max(1)).unwrap_or(BATCH).clamp(1, BATCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH, Pace};
+
+    #[test]
+    fn calls_shrink_at_once_and_grow_slowly() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.fits(1_000_000), BATCH);
+        pace.observe(200_000, 2);
+        assert_eq!(pace.fits(1_000_000), 7);
+        pace.observe(10, 10);
+        assert_eq!(pace.fits(1_000_000), 8);
+        pace.observe(u64::MAX, 1);
+        assert_eq!(pace.fits(1_000_000), 1);
     }
 }

@@ -75,6 +75,10 @@ struct Starter {
     vocabulary: wire::Vocabulary,
 }
 
+/// What the plugin says to several questions, each for itself.
+type Asked<A> = Result<Vec<Result<A, Failure>>, HostError>;
+
+/// What the plugin says to a rule set.
 type Configured = Result<wire::Summary, Vec<wire::Diagnostic>>;
 
 impl Starter {
@@ -156,13 +160,13 @@ impl Precedence {
         &mut self,
         questions: &[Q],
         memo: fn(&mut Self) -> &mut Memo<Q, Result<A, Fault>>,
-        ask: fn(&mut Self, &[Q]) -> Result<Vec<Result<A, Failure>>, HostError>,
+        ask: fn(&mut Self, &[Q]) -> Asked<A>,
     ) -> Vec<Result<A, Fault>>
     where
         Q: std::hash::Hash + Eq + Clone,
         A: Clone,
     {
-        let mut answers: Vec<Option<Result<A, Fault>>> = questions.iter().map(|q| memo(self).get(q)).collect();
+        let mut answers: Vec<Option<Result<A, Fault>>> = questions.iter().map(|q| memo(self).get::<Q>(q)).collect();
         let mut unknown: Vec<Q> = Vec::new();
         let mut places: hashbrown::HashMap<&Q, usize> = hashbrown::HashMap::new();
         for (question, _) in questions.iter().zip(&answers).filter(|(_, answer)| answer.is_none()) {
@@ -240,6 +244,9 @@ impl Policy for Precedence {
     }
 
     fn terms(&mut self, property: &str) -> Result<Terms, Fault> {
+        if let Some(known) = self.terms.get(property) {
+            return known;
+        }
         let asked = [Arc::<str>::from(property)];
         let mut answers = self.answers(
             &asked,

@@ -11,8 +11,9 @@ use wasmtime::{Config, Engine, OptLevel, ResourceLimiter, Store, StoreContextMut
 use super::error::{Failure, HostError};
 use super::limits::Limits;
 
-/// Native stack of wasm frames, in bytes: deeper recursion traps.
-const STACK: usize = 1 << 20;
+/// Native stack of wasm frames, in bytes: deeper recursion traps. It is wasmtime's own default, which
+/// interpreters are built for; the calling thread needs as much and some more.
+const STACK: usize = 512 << 10;
 /// Log lines kept for a fault, the bytes of one, and of all.
 const LOG_LINES: usize = 8;
 const LOG_LINE_BYTES: usize = 1_024;
