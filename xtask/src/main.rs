@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod guests;
 mod libchdb;
 mod lint;
 mod setup;
@@ -33,6 +34,8 @@ enum Command {
     #[command(after_help = "Environment: CONCORD_LIBCHDB names a libchdb.so to use instead of fetching one;\n\
                             CONCORD_CACHE is the folder for what is fetched (default: ~/.cache/concord)")]
     Setup,
+    /// Build the plugins of `plugins/` into `<target>/plugins`
+    Guests,
     /// Set up, then show Concord at work
     #[command(after_help = "Example: cargo xtask demo -- --exit")]
     Demo(demo::Arguments),
@@ -71,6 +74,7 @@ fn run(command: Command) -> Result<()> {
     let mut steps = Steps::start();
     match command {
         Command::Setup => setup::run(&root, &mut steps).map(drop),
+        Command::Guests => guests::build(&root).map(drop),
         Command::Demo(arguments) => demo::run(&root, &mut steps, &arguments),
         Command::Test { arguments } => test::run(&root, &mut steps, &arguments),
         Command::Bench { arguments } => bench::run(&root, &mut steps, &arguments),

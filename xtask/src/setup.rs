@@ -28,13 +28,6 @@ impl Ready {
 /// Brings everything that is not there yet.
 pub fn run(root: &Path, steps: &mut Steps) -> Result<Ready> {
     let libchdb = steps.step("The ClickHouse engine (libchdb)", libchdb::bring)?;
-    steps.step("The plugins (WebAssembly components)", || build_guests(root))?;
+    steps.step("The plugins (WebAssembly components)", || crate::guests::build(root))?;
     Ok(Ready { libchdb, plugins: target_dir(root).join("plugins") })
-}
-
-/// Builds every plugin into `<target>/plugins`, adding the compiler's wasm target where it is missing.
-fn build_guests(root: &Path) -> Result<()> {
-    // `crate::guests::build(root)` belongs here.
-    anyhow::ensure!(!root.join("plugins/Cargo.toml").exists(), "this xtask cannot build the plugins");
-    Ok(())
 }
