@@ -125,7 +125,9 @@ fn imports(engine: &Engine, component: &Component) -> Result<Linker<Cell>, LoadE
 
 fn forbidden(import: &str) -> LoadError {
     let remedy = if import.starts_with("wasi:sockets") || import.starts_with("wasi:http") {
-        "a plugin reaches no network; what it needs has to come with the delivery or in the source's `settings`"
+        "a plugin reaches no network, and what it needs comes with the delivery or in the source's `settings`; \
+         toolchains that import this unasked can leave it out (componentize-py: `--stub-wasi`, \
+         componentize-js: `--disable http --disable fetch-event`)"
     } else if import.starts_with("wasi:") {
         "only the parts of WASI 0.2 that a standard library needs exist, and they do nothing; build for \
          wasm32-unknown-unknown or wasm32-wasip2 without what needs this"
