@@ -287,6 +287,8 @@ fn server_settings() -> Vec<String> {
         "background_buffer_flush_schedule_pool_size=1",
         "background_message_broker_schedule_pool_size=1",
         "background_distributed_schedule_pool_size=1",
+        "max_thread_pool_free_size=32",
+        "max_io_thread_pool_free_size=4",
         "max_server_memory_usage_to_ram_ratio=0.5",
         "mark_cache_size=134217728",
         "uncompressed_cache_size=0",
