@@ -26,7 +26,7 @@ use crate::rows::AuditHead;
 use crate::types::FieldType;
 use append::Tails;
 use rowbinary::Rows;
-use schema::{FieldColumn, Layout};
+use schema::{Column, FieldColumn, Layout};
 
 pub use error::{Backoff, StoreError, with_retry};
 
@@ -309,18 +309,18 @@ impl Store {
         Err(StoreError::Refused(format!("its version is {version}")))
     }
 
-    /// Names and types of `room_nights`.
-    async fn columns(&self) -> Result<Vec<(String, String)>, StoreError> {
+    /// The columns of `room_nights`.
+    async fn columns(&self) -> Result<Vec<Column>, StoreError> {
         let query = self
             .shared
             .exact
-            .query("SELECT name, type FROM system.columns WHERE database = ? AND table = 'room_nights'")
+            .query("SELECT name, type, comment FROM system.columns WHERE database = ? AND table = 'room_nights'")
             .bind(&self.shared.layout.database);
         let mut rows = self.rows(query)?;
         let mut columns = Vec::new();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        while let Some(column) = rows.next(|row| Some((text(row.string()?), text(row.string()?)))).await? {
-            columns.push(column);
+        while let Some(row) = rows.next(|row| Some([row.string()?, row.string()?, row.string()?])).await? {
+            let [name, kind, comment] = row.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            columns.push(Column { name, kind, comment });
         }
         Ok(columns)
     }
