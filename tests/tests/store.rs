@@ -7,8 +7,8 @@ mod store_support;
 use std::collections::BTreeSet;
 
 use concord::audit::{self, Problem};
-use concord::rows::{AuditHead, Decided, Outcome, StateRow};
-use concord::store::{Store, StoreError};
+use concord::rows::{AuditHead, ConflictRow, DeadLetterRow, Decided, Outcome, StateRow};
+use concord::store::{Loaded, Store, StoreError};
 use concord::types::{Day, FieldType};
 use store_support::{Place, Random, conflict, dead_letter, night, stay, with_engine};
 
@@ -81,12 +81,13 @@ fn every_table_gives_back_what_was_written() {
             let expected: serde_json::Value = serde_json::from_str(expected).expect(query);
             assert_eq!(found, [expected], "{query}");
         }
-        let entries = store.load_property(3, "H1").await.expect("load");
-        assert_eq!(entries, [(b"r/pms/\xff\x00".to_vec(), b"\x01\x00binary".to_vec())], "gone entities are not loaded");
-        assert_eq!(store.load_partition(3).await.expect("load"), [(b"checkpoint".to_vec(), b"\x01".to_vec())]);
-        let several = store.load_properties(3, &["nowhere", "H1", ""]).await.expect("load");
-        assert_eq!(several.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 1]);
-        assert_eq!(store.load_partition(4).await.expect("load"), []);
+        let loaded = store.load_property(3, "H1").await.expect("load");
+        let entries = vec![(b"r/pms/\xff\x00".to_vec(), b"\x01\x00binary".to_vec())];
+        assert_eq!(loaded, Loaded { entries, version: 8 }, "gone entities are not loaded");
+        assert_eq!(store.load_partition(3).await.expect("load").entries, [(b"checkpoint".to_vec(), b"\x01".to_vec())]);
+        let several = store.load_properties(3, &["nowhere", "it's", "H1", ""]).await.expect("load");
+        assert_eq!(several.iter().map(|loaded| loaded.entries.len()).collect::<Vec<_>>(), [0, 0, 1, 1]);
+        assert_eq!(store.load_partition(4).await.expect("load"), Loaded::default());
         assert_eq!(store.audited_partitions().await.expect("partitions"), [3]);
     });
 }
@@ -133,9 +134,33 @@ fn a_batch_written_twice_and_batches_of_many_partitions_stand_once() {
         store.write(&more).await.expect("write");
         for partition in 0..5 {
             assert_once(&place, &store, partition, 23).await;
-            let checkpoint = store.load_partition(partition).await.expect("load");
+            let checkpoint = store.load_partition(partition).await.expect("load").entries;
             assert_eq!(checkpoint, [(b"checkpoint".to_vec(), 23_u64.to_be_bytes().to_vec())]);
         }
+    });
+}
+
+#[test]
+fn one_long_decision_is_written_in_steps() {
+    with_engine(async |place| {
+        let store = place.migrated().await;
+        // One record with 40 conflict rows and 40 dead letters, cut into steps; a crash after each odd one.
+        let row = |seq: u32| ConflictRow { seq, ..conflict(0, 5) };
+        let letter = |seq: u32| DeadLetterRow { seq, ..dead_letter(0, 5) };
+        let step = |from: u32, to: u32| {
+            let (audit_before, _) = audit::chain(AuditHead::default(), &(0..from).map(row).collect::<Vec<_>>());
+            let (conflicts, dead_letters) = ((from..to).map(row).collect(), (from..to).map(letter).collect());
+            Decided { audit_before, conflicts, dead_letters, ..Decided::default() }
+        };
+        store.write(&[step(0, 10)]).await.expect("write");
+        place.connect_again().await.write(&[step(10, 25)]).await.expect("write");
+        let restarted = place.connect_again().await;
+        restarted.write(&[step(10, 20)]).await.expect("write");
+        restarted.write(&[step(20, 40)]).await.expect("write");
+        let (_, expected) = audit::chain(AuditHead::default(), &(0..40).map(row).collect::<Vec<_>>());
+        let end = AuditHead { hash: expected[39], rows: 40, offset: 5, seq: 39 };
+        assert_eq!(restarted.verify_audit(0, Some(end)).await.expect("verify"), (40, vec![]));
+        assert_eq!(place.numbers("SELECT seq FROM dead_letters ORDER BY seq").await, (0..40).collect::<Vec<_>>());
     });
 }
 

@@ -39,7 +39,7 @@ impl Store {
         );
         a.and(b).and(c).and(d).and(e).and(f)?;
         for block in state {
-            self.insert(Insert::new("state", tables::STATE, block)).await?;
+            self.insert(Insert::new("state", tables::STATE, block).exact()).await?;
         }
         Ok(())
     }
