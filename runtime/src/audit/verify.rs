@@ -175,12 +175,8 @@ impl Verifier {
     /// The next row.
     pub fn row(&mut self, row: &StoredConflict) {
         let computed = link(&row.prev_hash, &Entry::from(row), &mut self.scratch);
-        let next = Link {
-            position: (row.offset, row.seq),
-            prev: row.prev_hash,
-            hash: row.hash,
-            sound: computed == row.hash,
-        };
+        let next =
+            Link { position: (row.offset, row.seq), prev: row.prev_hash, hash: row.hash, sound: computed == row.hash };
         if let Some(pending) = self.pending.replace(next) {
             self.settle(pending, Some(next));
         }
@@ -258,7 +254,8 @@ impl Verifier {
                 self.find(row.position, Problem::Rewritten, detail);
             } else if self.rows != expected.rows && self.findings.is_empty() {
                 let rows = self.rows;
-                let detail = || format!("the chain has {rows} rows up to here; the checkpoint remembers {}", expected.rows);
+                let detail =
+                    || format!("the chain has {rows} rows up to here; the checkpoint remembers {}", expected.rows);
                 self.find(row.position, Problem::Missing, detail);
             }
         }

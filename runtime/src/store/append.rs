@@ -128,12 +128,7 @@ impl Work {
     }
 
     fn differs(&self, position: Position, detail: &str) -> StoreError {
-        StoreError::Audit {
-            partition: self.partition,
-            offset: position.0,
-            seq: position.1,
-            detail: detail.to_owned(),
-        }
+        StoreError::Audit { partition: self.partition, offset: position.0, seq: position.1, detail: detail.to_owned() }
     }
 }
 
@@ -241,7 +236,8 @@ impl Store {
                 continue;
             }
             // A row that stands twice is for `audit verify` to report: it is no reason to stop.
-            let repeated = work.done.checked_sub(1).map_or(head.map(|head| (from, head.hash)), |at| Some(work.rows[at]));
+            let repeated =
+                work.done.checked_sub(1).map_or(head.map(|head| (from, head.hash)), |at| Some(work.rows[at]));
             if repeated == Some((position, hash)) {
                 continue;
             }
@@ -295,7 +291,9 @@ impl Store {
             found.entry(partition).or_default().push(row);
         }
         let end = |work: &Work| match found.get(&work.partition).map(Vec::as_slice) {
-            Some([first, beyond @ ..]) if *first == work.last() => Ok(if beyond.is_empty() { End::Ours } else { End::Beyond }),
+            Some([first, beyond @ ..]) if *first == work.last() => {
+                Ok(if beyond.is_empty() { End::Ours } else { End::Beyond })
+            }
             Some([first, ..]) if first.0 == work.last().0 => Err(work.differs(first.0, "its hash is another one")),
             _ => Ok(End::Missing),
         };

@@ -19,20 +19,30 @@ pub enum StoreError {
     #[error("ClickHouse did not answer within {0:?}: look for load on the server, or raise clickhouse.timeout")]
     Timeout(Duration),
     /// Overloaded, starting, or without its quorum.
-    #[error("ClickHouse cannot do it at the moment ({0}): it is tried again; look at the server's load, memory and replicas")]
+    #[error(
+        "ClickHouse cannot do it at the moment ({0}): it is tried again; look at the server's load, memory and replicas"
+    )]
     Busy(String),
     /// The server's disk is full. Tried again, because it goes on by itself once there is space.
-    #[error("ClickHouse has no space left ({0}): free space on its disk or add a volume; Concord then goes on by itself")]
+    #[error(
+        "ClickHouse has no space left ({0}): free space on its disk or add a volume; Concord then goes on by itself"
+    )]
     DiskFull(String),
-    #[error("ClickHouse refuses the user ({0}): check clickhouse.user and clickhouse.password_file, and that the user may \
-             create, read and insert in the database")]
+    #[error(
+        "ClickHouse refuses the user ({0}): check clickhouse.user and clickhouse.password_file, and that the user may \
+             create, read and insert in the database"
+    )]
     Denied(String),
-    #[error("no secure connection to ClickHouse ({0}): its certificate must be valid for the host in clickhouse.url; for an \
-             authority of your own set SSL_CERT_FILE")]
+    #[error(
+        "no secure connection to ClickHouse ({0}): its certificate must be valid for the host in clickhouse.url; for an \
+             authority of your own set SSL_CERT_FILE"
+    )]
     Tls(String),
     /// A statement that this server will never take: a table is gone or changed, or the server is too old.
-    #[error("ClickHouse refuses the statement ({0}): if tables were changed by hand, restore them; run `concord status` to \
-             compare the schema; ClickHouse 25.8 or newer is needed")]
+    #[error(
+        "ClickHouse refuses the statement ({0}): if tables were changed by hand, restore them; run `concord status` to \
+             compare the schema; ClickHouse 25.8 or newer is needed"
+    )]
     Refused(String),
     /// The answer is no answer to the question.
     #[error("ClickHouse's answer cannot be read: {0}. Is clickhouse.url a ClickHouse HTTP port?")]
@@ -40,8 +50,10 @@ pub enum StoreError {
     #[error("clickhouse.{option}: {detail}")]
     Option { option: &'static str, detail: String },
     /// The database was written by a newer Concord.
-    #[error("the database {database} has schema {found}, this program knows {known}: install the Concord version that \
-             wrote it or a newer one")]
+    #[error(
+        "the database {database} has schema {found}, this program knows {known}: install the Concord version that \
+             wrote it or a newer one"
+    )]
     NewerSchema { database: String, found: u32, known: u32 },
     /// A declared field cannot become a column.
     #[error("field {field}: {detail}")]
@@ -50,8 +62,10 @@ pub enum StoreError {
     #[error("a batch of partition {partition} cannot be written: {detail}. This is a bug in Concord: please report it")]
     Batch { partition: Partition, detail: String },
     /// The audit trail is not what the checkpoint says.
-    #[error("the audit trail of partition {partition} differs at offset {offset}, seq {seq}: {detail}. Run `concord audit \
-             verify`; restore the table conflicts from a backup if rows were changed or lost")]
+    #[error(
+        "the audit trail of partition {partition} differs at offset {offset}, seq {seq}: {detail}. Run `concord audit \
+             verify`; restore the table conflicts from a backup if rows were changed or lost"
+    )]
     Audit { partition: Partition, offset: Offset, seq: u32, detail: String },
 }
 

@@ -221,7 +221,8 @@ impl Store {
 
     /// The same for several properties at once, all as of one moment, in the given order.
     pub async fn load_properties(&self, partition: Partition, properties: &[&str]) -> Result<Vec<Loaded>, StoreError> {
-        let places: HashMap<&[u8], usize> = properties.iter().zip(0..).map(|(name, at)| (name.as_bytes(), at)).collect();
+        let places: HashMap<&[u8], usize> =
+            properties.iter().zip(0..).map(|(name, at)| (name.as_bytes(), at)).collect();
         let query = self
             .shared
             .exact

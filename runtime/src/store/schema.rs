@@ -49,7 +49,9 @@ impl Layout {
         }
         if let Tokens::Blocks(blocks) = tokens {
             settings.push(match self.cluster {
-                Some(_) => format!("replicated_deduplication_window = {blocks}, replicated_deduplication_window_seconds = 604800"),
+                Some(_) => format!(
+                    "replicated_deduplication_window = {blocks}, replicated_deduplication_window_seconds = 604800"
+                ),
                 None => format!("non_replicated_deduplication_window = {blocks}"),
             });
         }
@@ -247,7 +249,17 @@ fn room_nights_now(layout: &Layout) -> String {
 /// arrives month by month, and half a stay is none.
 fn bookings(layout: &Layout) -> String {
     let last: String = [
-        "room_type", "status", "room", "lines", "references", "amount", "currency", "guests", "source", "rule_id", "log_time",
+        "room_type",
+        "status",
+        "room",
+        "lines",
+        "references",
+        "amount",
+        "currency",
+        "guests",
+        "source",
+        "rule_id",
+        "log_time",
     ]
     .iter()
     .map(|column| format!(", argMax(n.`{column}`, n.version) AS `{column}`"))
@@ -307,8 +319,20 @@ fn needed(name: &str, kind: FieldType) -> Vec<Column> {
 
 /// Columns of `room_nights` that no field can have: its own, and what the view adds.
 const RESERVED: &[&str] = &[
-    "property", "date", "room_type", "capacity", "booked", "held", "available", "sources", "rule_set", "version",
-    "log_time", "freshness", "sellable", "stopped",
+    "property",
+    "date",
+    "room_type",
+    "capacity",
+    "booked",
+    "held",
+    "available",
+    "sources",
+    "rule_set",
+    "version",
+    "log_time",
+    "freshness",
+    "sellable",
+    "stopped",
 ];
 
 /// The statements that give `room_nights` the columns of `declared`, `existing` being those it has. Checks everything
@@ -370,7 +394,9 @@ fn clash(wanted: &Column, found: &Column) -> String {
 /// longer declares, because records decided under an earlier one may still be written.
 pub(crate) fn field_columns(existing: &[Column]) -> Vec<FieldColumn> {
     let has_currency = |field: &str| existing.iter().any(|column| column.comment == currency_comment(field));
-    let is_currency = |column: &Column| column.name.strip_suffix("_currency").is_some_and(|field| column.comment == currency_comment(field));
+    let is_currency = |column: &Column| {
+        column.name.strip_suffix("_currency").is_some_and(|field| column.comment == currency_comment(field))
+    };
     let mut fields: Vec<FieldColumn> = existing
         .iter()
         .filter(|column| !RESERVED.contains(&column.name.as_str()) && !is_currency(column))
@@ -401,7 +427,11 @@ mod tests {
     fn columns(columns: &[(&str, &str, &str)]) -> Vec<Column> {
         columns
             .iter()
-            .map(|(name, kind, comment)| Column { name: (*name).into(), kind: (*kind).into(), comment: (*comment).into() })
+            .map(|(name, kind, comment)| Column {
+                name: (*name).into(),
+                kind: (*kind).into(),
+                comment: (*comment).into(),
+            })
             .collect()
     }
 
@@ -426,7 +456,8 @@ mod tests {
     #[test]
     fn only_missing_columns_are_added_and_clashes_are_named() {
         let existing = columns(&[("property", "String", ""), ("min_stay", "Nullable(Int64)", "")]);
-        let add = missing_columns(&layout(), &existing, &[("min_stay", FieldType::Integer), ("price", FieldType::Money)]);
+        let add =
+            missing_columns(&layout(), &existing, &[("min_stay", FieldType::Integer), ("price", FieldType::Money)]);
         assert_eq!(add.map(|statements| statements.len()).ok(), Some(2));
         let refused = |declared: &[(&str, FieldType)]| {
             missing_columns(&layout(), &existing, declared).err().map(|error| error.to_string()).unwrap_or_default()
@@ -447,8 +478,8 @@ mod tests {
             ("note", "Nullable(String)", ""),
         ]);
         let found: Vec<_> = field_columns(&existing).into_iter().map(|field| (field.name, field.kind)).collect();
-        let expected =
-            [("discount", FieldType::Decimal), ("note", FieldType::Text), ("price", FieldType::Money)].map(|(n, k)| (n.to_owned(), k));
+        let expected = [("discount", FieldType::Decimal), ("note", FieldType::Text), ("price", FieldType::Money)]
+            .map(|(n, k)| (n.to_owned(), k));
         assert_eq!(found, expected);
     }
 }

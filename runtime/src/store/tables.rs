@@ -59,7 +59,9 @@ pub(crate) fn room_night(out: &mut Vec<u8>, row: &RoomNightRow, fields: &[FieldC
     }
     match values.next() {
         None => Ok(()),
-        Some((name, _)) => Err(format!("room_nights has no column for the field {name}, or the fields are not in order")),
+        Some((name, _)) => {
+            Err(format!("room_nights has no column for the field {name}, or the fields are not in order"))
+        }
     }
 }
 
@@ -212,4 +214,3 @@ pub(crate) fn state(out: &mut Vec<u8>, partition: Partition, row: &StateRow, ver
 pub(crate) fn state_size(row: &StateRow) -> usize {
     row.property.len() + row.key.len() + row.value.len() + 24
 }
-

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::audit;
 use crate::log::Partition;
-use crate::rows::{Decided, ReservationRow};
+use crate::rows::Decided;
 use crate::store::append::{Block, Journal};
 use crate::store::error::StoreError;
 use crate::store::{Insert, Store, tables};
@@ -49,9 +49,7 @@ impl Store {
     async fn write_reservations(&self, batches: &[Decided]) -> Result<(), StoreError> {
         let rows = || batches.iter().flat_map(|batch| &batch.reservations);
         for taking in [false, true] {
-            let body = encode(rows().filter(|row| row.takes_room() == taking), 256, |out, row: &ReservationRow| {
-                tables::reservation(out, row);
-            });
+            let body = encode(rows().filter(|row| row.takes_room() == taking), 256, tables::reservation);
             self.insert(Insert::new("reservations", tables::RESERVATIONS, body)).await?;
         }
         Ok(())
@@ -77,7 +75,7 @@ impl Store {
             if self.exact_rows(&sql)?.next(|found| found.u64()).await?.is_some() {
                 continue;
             }
-            let body = encode([row], 4096, |out, row| tables::rule_change(out, row));
+            let body = encode([row], 4096, tables::rule_change);
             let token = format!("rule_changes/{}", row.sequence);
             self.insert(Insert::new("rule_changes", tables::RULE_CHANGES, body).with_token(token)).await?;
         }
@@ -86,7 +84,7 @@ impl Store {
 
     async fn write_properties(&self, batches: &[Decided]) -> Result<(), StoreError> {
         let rows = batches.iter().flat_map(|batch| &batch.properties);
-        let body = encode(rows, 128, |out, row| tables::property(out, row));
+        let body = encode(rows, 128, tables::property);
         self.insert(Insert::new("properties", tables::PROPERTIES, body)).await
     }
 }
@@ -102,9 +100,8 @@ fn encode<T>(rows: impl IntoIterator<Item = T>, size: usize, put: impl Fn(&mut V
 fn conflict_blocks(batches: &[Decided]) -> Result<Vec<Block>, StoreError> {
     let mut blocks: BTreeMap<Partition, Block> = BTreeMap::new();
     for batch in batches {
-        let block = blocks
-            .entry(batch.partition)
-            .or_insert_with(|| Block::new(batch.partition, Some(batch.audit_before)));
+        let block =
+            blocks.entry(batch.partition).or_insert_with(|| Block::new(batch.partition, Some(batch.audit_before)));
         let wrong = |detail: &str| StoreError::Batch { partition: batch.partition, detail: detail.to_owned() };
         if block.end() != Some(batch.audit_before.hash) {
             return Err(wrong("its audit chain does not go on from the batch before"));
