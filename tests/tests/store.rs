@@ -5,12 +5,14 @@
 mod store_support;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use concord::audit::{self, Problem};
-use concord::rows::{AuditHead, Decided, Outcome, StateRow};
-use concord::store::{Store, StoreError};
+use concord::rows::{AuditHead, ConflictRow, DeadLetterRow, Decided, Outcome, StateRow};
+use concord::store::{Backoff, Loaded, Store, StoreError, with_retry};
 use concord::types::{Day, FieldType};
-use store_support::{Place, Random, conflict, dead_letter, night, stay, with_engine};
+use store_support::{Cutter, Place, Random, conflict, dead_letter, night, stay, with_engine, with_engine_at};
 
 /// Batch `from..to` of a partition in which every record leaves one conflict and every third a dead letter. The same
 /// record gives the same rows in whatever batch it stands.
@@ -23,7 +25,10 @@ fn batch(partition: u32, from: u64, to: u64) -> Decided {
         next: to,
         audit_before,
         conflicts: conflicts[from as usize..].to_vec(),
-        dead_letters: (from..to).filter(|offset| offset % 3 == 0).map(|offset| dead_letter(partition, offset)).collect(),
+        dead_letters: (from..to)
+            .filter(|offset| offset % 3 == 0)
+            .map(|offset| dead_letter(partition, offset))
+            .collect(),
         state: vec![StateRow { property: "".into(), key: b"checkpoint".to_vec(), value: to.to_be_bytes().to_vec() }],
         state_version: to,
         ..Decided::default()
@@ -81,12 +86,13 @@ fn every_table_gives_back_what_was_written() {
             let expected: serde_json::Value = serde_json::from_str(expected).expect(query);
             assert_eq!(found, [expected], "{query}");
         }
-        let entries = store.load_property(3, "H1").await.expect("load");
-        assert_eq!(entries, [(b"r/pms/\xff\x00".to_vec(), b"\x01\x00binary".to_vec())], "gone entities are not loaded");
-        assert_eq!(store.load_partition(3).await.expect("load"), [(b"checkpoint".to_vec(), b"\x01".to_vec())]);
-        let several = store.load_properties(3, &["nowhere", "H1", ""]).await.expect("load");
-        assert_eq!(several.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 1]);
-        assert_eq!(store.load_partition(4).await.expect("load"), []);
+        let loaded = store.load_property(3, "H1").await.expect("load");
+        let entries = vec![(b"r/pms/\xff\x00".to_vec(), b"\x01\x00binary".to_vec())];
+        assert_eq!(loaded, Loaded { entries, version: 8 }, "gone entities are not loaded");
+        assert_eq!(store.load_partition(3).await.expect("load").entries, [(b"checkpoint".to_vec(), b"\x01".to_vec())]);
+        let several = store.load_properties(3, &["nowhere", "it's", "H1", ""]).await.expect("load");
+        assert_eq!(several.iter().map(|loaded| loaded.entries.len()).collect::<Vec<_>>(), [0, 0, 1, 1]);
+        assert_eq!(store.load_partition(4).await.expect("load"), Loaded::default());
         assert_eq!(store.audited_partitions().await.expect("partitions"), [3]);
     });
 }
@@ -107,7 +113,9 @@ fn rows_beyond_the_checkpoint_are_not_written_again_however_the_batch_is_cut() {
     with_engine(async |place| {
         let store = place.migrated().await;
         // Each time: outputs written, state not, another worker decides the same records again.
-        for (partition, cuts) in [[7, 12, 13].as_slice(), &[13, 20], &[10], &[1, 2, 10, 11, 30], &[9, 10, 11]].iter().enumerate() {
+        for (partition, cuts) in
+            [[7, 12, 13].as_slice(), &[13, 20], &[10], &[1, 2, 10, 11, 30], &[9, 10, 11]].iter().enumerate()
+        {
             let partition = partition as u32;
             let crashed = Decided { state: vec![], ..batch(partition, 0, 10) };
             store.write(&[crashed]).await.expect("before the crash");
@@ -126,16 +134,98 @@ fn rows_beyond_the_checkpoint_are_not_written_again_however_the_batch_is_cut() {
 fn a_batch_written_twice_and_batches_of_many_partitions_stand_once() {
     with_engine(async |place| {
         let store = place.migrated().await;
-        let batches: Vec<_> = (0..5).flat_map(|p| [batch(p, 0, 4 + u64::from(p)), batch(p, 4 + u64::from(p), 20)]).collect();
+        let batches: Vec<_> =
+            (0..5).flat_map(|p| [batch(p, 0, 4 + u64::from(p)), batch(p, 4 + u64::from(p), 20)]).collect();
         store.write(&batches).await.expect("write");
         store.write(&batches).await.expect("a retry of the whole batch");
         let more: Vec<_> = (0..5).map(|p| batch(p, 20, 23)).collect();
         store.write(&more).await.expect("write");
         for partition in 0..5 {
             assert_once(&place, &store, partition, 23).await;
-            let checkpoint = store.load_partition(partition).await.expect("load");
+            let checkpoint = store.load_partition(partition).await.expect("load").entries;
             assert_eq!(checkpoint, [(b"checkpoint".to_vec(), 23_u64.to_be_bytes().to_vec())]);
         }
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_after_any_answer_leaves_nothing_twice() {
+    with_engine(async |place| {
+        let store = place.migrated().await;
+        let cutter = Cutter::before(&place).await;
+        for answers in 0_u32.. {
+            // Another partition each time: the tables are the same, the sequences their own.
+            let partition = answers;
+            store.write(&[batch(partition, 0, 10)]).await.expect("write");
+            let cut = place.through(&cutter).migrated().await;
+            cutter.answers.store(answers.into(), SeqCst);
+            let broken = cut.write(&[batch(partition, 10, 25)]).await;
+            cutter.answers.store(u64::MAX, SeqCst);
+            match &broken {
+                // Nothing was cut: every place has been tried.
+                Ok(()) => return assert!(answers > 5, "only {answers} answers"),
+                Err(error) => assert!(error.retryable(), "{error}"),
+            }
+            if answers % 2 == 0 {
+                cut.write(&[batch(partition, 10, 25)]).await.expect("the same worker tries again");
+            } else {
+                let another = place.connect_again().await;
+                another.write(&[batch(partition, 10, 13)]).await.expect("another worker, another cut");
+                another.write(&[batch(partition, 13, 25)]).await.expect("and on");
+            }
+            assert_once(&place, &store, partition, 25).await;
+        }
+    });
+}
+
+#[test]
+fn an_outage_is_waited_for() {
+    with_engine_at(async |place, start| {
+        let running = start(&place).await;
+        let place = place.at(&running);
+        let store = place.migrated().await;
+        store.write(&[batch(0, 0, 10)]).await.expect("write");
+        running.stop().await;
+        let waiting = batch(0, 10, 20);
+        let at_once = Backoff { first: Duration::from_millis(1), ..Backoff::default() };
+        let tried = tokio::sync::Notify::new();
+        let write = with_retry("write", at_once, async || {
+            let result = store.write(std::slice::from_ref(&waiting)).await;
+            tried.notify_one();
+            result
+        });
+        let restart = async {
+            tried.notified().await;
+            start(&place).await
+        };
+        let (written, running) = tokio::join!(write, restart);
+        written.expect("write");
+        assert_once(&place, &store, 0, 20).await;
+        running.stop().await;
+    });
+}
+
+#[test]
+fn one_long_decision_is_written_in_steps() {
+    with_engine(async |place| {
+        let store = place.migrated().await;
+        // One record with 40 conflict rows and 40 dead letters, cut into steps; a crash after each odd one.
+        let row = |seq: u32| ConflictRow { seq, ..conflict(0, 5) };
+        let letter = |seq: u32| DeadLetterRow { seq, ..dead_letter(0, 5) };
+        let step = |from: u32, to: u32| {
+            let (audit_before, _) = audit::chain(AuditHead::default(), &(0..from).map(row).collect::<Vec<_>>());
+            let (conflicts, dead_letters) = ((from..to).map(row).collect(), (from..to).map(letter).collect());
+            Decided { audit_before, conflicts, dead_letters, ..Decided::default() }
+        };
+        store.write(&[step(0, 10)]).await.expect("write");
+        place.connect_again().await.write(&[step(10, 25)]).await.expect("write");
+        let restarted = place.connect_again().await;
+        restarted.write(&[step(10, 20)]).await.expect("write");
+        restarted.write(&[step(20, 40)]).await.expect("write");
+        let (_, expected) = audit::chain(AuditHead::default(), &(0..40).map(row).collect::<Vec<_>>());
+        let end = AuditHead { hash: expected[39], rows: 40, offset: 5, seq: 39 };
+        assert_eq!(restarted.verify_audit(0, Some(end)).await.expect("verify"), (40, vec![]));
+        assert_eq!(place.numbers("SELECT seq FROM dead_letters ORDER BY seq").await, (0..40).collect::<Vec<_>>());
     });
 }
 
@@ -237,7 +327,8 @@ fn a_state_block_is_one_part() {
         let row = |n: u32| StateRow { property: "H1".into(), key: n.to_be_bytes().to_vec(), value: vec![n as u8; 640] };
         let whole = Decided { state: (0..50_000).map(row).collect(), state_version: 1, ..Decided::default() };
         store.write(&[whole]).await.expect("write");
-        let parts = "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'state' AND active";
+        let parts =
+            "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'state' AND active";
         assert_eq!(place.number(parts).await, 1);
 
         // Cut between partitions only.
@@ -285,7 +376,8 @@ fn what_is_sellable_follows_availability_and_the_stale_data_policy() {
         unknown.available = None;
         let room_nights = vec![night("H1", Day(20_000), "DBL", 1), full, unknown, night("H2", Day(20_000), "DBL", 1)];
         store.write(&[Decided { room_nights, ..Decided::default() }]).await.expect("write");
-        let sellable = async || place.numbers("SELECT toUInt64(sellable) FROM room_nights_now ORDER BY property, date").await;
+        let sellable =
+            async || place.numbers("SELECT toUInt64(sellable) FROM room_nights_now ORDER BY property, date").await;
         assert_eq!(sellable().await, [1, 0, 1, 1]);
         let report = async |source: &str, stale_in: i32, policy: &str| {
             place
@@ -312,9 +404,12 @@ fn tampering_with_the_audit_trail_is_found_and_named() {
     let update = |what: &str| format!("ALTER TABLE conflicts UPDATE {what} SETTINGS mutations_sync = 2");
     let delete = |what: &str| format!("ALTER TABLE conflicts DELETE WHERE {what} SETTINGS mutations_sync = 2");
     let copy = |except: &str, offset: u64| {
-        format!("INSERT INTO conflicts SELECT * REPLACE ({except}) FROM (SELECT * FROM conflicts WHERE offset = {offset} AND partition = 0)")
+        format!(
+            "INSERT INTO conflicts SELECT * REPLACE ({except}) FROM (SELECT * FROM conflicts WHERE offset = {offset} AND partition = 0)"
+        )
     };
-    let cases: Vec<(Vec<String>, Vec<(u64, Problem)>)> = vec![
+    type Case = (Vec<String>, Vec<(u64, Problem)>);
+    let cases: Vec<Case> = vec![
         (vec![], vec![]),
         (vec![update("winner_value = '1.00 EUR' WHERE offset = 11")], vec![(11, Problem::Changed)]),
         (vec![update("claims = [] WHERE offset = 0")], vec![(0, Problem::Changed)]),
@@ -326,7 +421,10 @@ fn tampering_with_the_audit_trail_is_found_and_named() {
         (vec![delete("1")], vec![(29, Problem::Truncated)]),
         (vec![copy("offset AS offset", 11)], vec![(11, Problem::Duplicate)]),
         (vec![copy("toUInt32(1) AS seq, 'forged' AS reason", 11)], vec![(11, Problem::Extra)]),
-        (vec![copy("toUInt32(1) AS seq", 17), delete("offset = 11")], vec![(12, Problem::Missing), (17, Problem::Extra)]),
+        (
+            vec![copy("toUInt32(1) AS seq", 17), delete("offset = 11")],
+            vec![(12, Problem::Missing), (17, Problem::Extra)],
+        ),
         (
             vec![copy("toUInt64(17) AS offset, toUInt32(1) AS seq", 11), delete("offset = 11")],
             vec![(12, Problem::Missing), (17, Problem::Moved)],

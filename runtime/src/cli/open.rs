@@ -238,7 +238,7 @@ impl Pipeline {
         if let Some(store) = store
             && store.schema_version().await.unwrap_or(0) > 0
         {
-            let state = PartitionState::read(&store.load_partition(0).await?).map_err(anyhow::Error::msg)?;
+            let state = PartitionState::read(&store.load_partition(0).await?.entries).map_err(anyhow::Error::msg)?;
             if let Some(active) = &state.active {
                 let document = Document::from_bytes(&active.document)?;
                 return Ok(Some(ActiveFound { sequence: active.sequence, document, state }));

@@ -207,30 +207,38 @@ impl Store {
     /// Finds out how many rows stand already, from the end that the checkpoint remembers on. They must be ours, in
     /// order and without a gap.
     async fn look(&self, journal: Journal, work: &mut Work) -> Result<(), StoreError> {
-        let mut anchor = work.before.filter(|head| head.rows > 0);
-        let from = anchor.map_or((0, 0), |head| (head.offset, head.seq));
+        let head = work.before.filter(|head| head.rows > 0);
+        // A chain without a checkpointed row begins with ours; where no end is remembered, what is earlier is not asked.
+        let from = match (head, work.before) {
+            (Some(head), _) => (head.offset, head.seq),
+            (None, Some(_)) => Position::default(),
+            (None, None) => work.rows[0].0,
+        };
         let sql = format!(
             "SELECT offset, seq, {} FROM {} WHERE partition = {} AND offset >= {} AND offset <= {} ORDER BY offset, seq",
             journal.hash(),
             journal.table(),
             work.partition,
-            if anchor.is_some() { from.0 } else { work.rows[0].0.0 },
+            from.0,
             work.last().0.0
         );
         work.done = 0;
+        let mut anchor = head;
         let mut rows = self.exact_rows(&sql)?;
         while let Some((position, hash)) = rows.next(|row| Some(((row.u64()?, row.u32()?), row.fixed()?))).await? {
-            if let Some(head) = anchor.take_if(|head| position >= (head.offset, head.seq))
-                && (position, hash) != ((head.offset, head.seq), head.hash)
-            {
-                return Err(
-                    work.differs((head.offset, head.seq), "the checkpoint's last row is missing or has another hash")
-                );
+            if position < from || position > work.last().0 {
+                continue;
+            }
+            if let Some(head) = anchor.take() {
+                if (position, hash) != (from, head.hash) {
+                    return Err(work.differs(from, "the checkpoint's last row is missing or has another hash"));
+                }
+                continue;
             }
             // A row that stands twice is for `audit verify` to report: it is no reason to stop.
-            let repeated = work.done > 0 && work.rows[work.done - 1] == (position, hash);
-            if position <= from && work.before.is_some_and(|head| head.rows > 0) || repeated || position > work.last().0
-            {
+            let repeated =
+                work.done.checked_sub(1).map_or(head.map(|head| (from, head.hash)), |at| Some(work.rows[at]));
+            if repeated == Some((position, hash)) {
                 continue;
             }
             match work.rows.get(work.done) {
@@ -240,10 +248,7 @@ impl Store {
             }
         }
         match anchor {
-            Some(head) => {
-                Err(work
-                    .differs((head.offset, head.seq), "the row that the checkpoint remembers as the last is missing"))
-            }
+            Some(_) => Err(work.differs(from, "the row that the checkpoint remembers as the last is missing")),
             None => Ok(()),
         }
     }
@@ -254,7 +259,7 @@ impl Store {
             let token = work.token(journal);
             self.insert(Insert::new(journal.table(), journal.columns(), work.rest()).with_token(token))
         });
-        if self.one_insert_at_a_time() {
+        if self.one_exact_insert_at_a_time() {
             for insert in inserts {
                 insert.await?;
             }

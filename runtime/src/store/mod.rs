@@ -10,6 +10,7 @@ mod schema;
 mod tables;
 mod write;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::rows::AuditHead;
 use crate::types::FieldType;
 use append::Tails;
 use rowbinary::Rows;
-use schema::{FieldColumn, Layout};
+use schema::{Column, FieldColumn, Layout};
 
 pub use error::{Backoff, StoreError, with_retry};
 
@@ -85,21 +86,39 @@ struct Shared {
 /// One entity of the worker's state: its key and its value.
 pub type StateEntry = (Vec<u8>, Vec<u8>);
 
+/// A part of the worker's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// In byte order of their keys.
+    pub entries: Vec<StateEntry>,
+    /// The newest version among them, entities that are gone included; 0 if there never were any. Greater than
+    /// what the reader itself has written or read in the checkpoint, it means that another worker is ahead: what was
+    /// loaded belongs to a later place in the log, and the reader has to begin again from the new checkpoint.
+    pub version: u64,
+}
+
 /// One insert statement's worth of rows.
 pub(crate) struct Insert {
     statement: String,
     body: Bytes,
     token: Option<String>,
+    exact: bool,
 }
 
 impl Insert {
     pub(crate) fn new(table: &str, columns: &str, body: Bytes) -> Insert {
-        Insert { statement: format!("INSERT INTO {table} ({columns}) FORMAT RowBinary"), body, token: None }
+        let statement = format!("INSERT INTO {table} ({columns}) FORMAT RowBinary");
+        Insert { statement, body, token: None, exact: false }
     }
 
-    /// An insert whose token ClickHouse has seen before is dropped.
+    /// Once acknowledged, the rows are seen by every read that asks for exactness, on every replica.
+    pub(crate) fn exact(self) -> Insert {
+        Insert { exact: true, ..self }
+    }
+
+    /// An exact insert that ClickHouse drops if it has seen the token before.
     pub(crate) fn with_token(self, token: String) -> Insert {
-        Insert { token: Some(token), ..self }
+        Insert { token: Some(token), ..self }.exact()
     }
 }
 
@@ -136,7 +155,7 @@ impl Store {
             .with_setting("optimize_on_insert", "0");
         let mut exact = reader.clone();
         if options.cluster.is_some() {
-            writer = writer.with_setting("insert_quorum", "auto").with_setting("insert_quorum_parallel", "0");
+            writer = writer.with_setting("insert_quorum", "auto");
             exact = exact.with_setting("select_sequential_consistency", "1");
         }
         let store = Store {
@@ -194,54 +213,41 @@ impl Store {
         Ok(())
     }
 
-    /// What the worker remembers of one property: its entities in byte order of their keys. Reads a slice of the
-    /// table, however large it is.
-    pub async fn load_property(&self, partition: Partition, property: &str) -> Result<Vec<StateEntry>, StoreError> {
-        let query = self
-            .shared
-            .exact
-            .query(
-                "SELECT key, value FROM state FINAL WHERE partition = ? AND property = ? AND value != '' ORDER BY key",
-            )
-            .bind(partition)
-            .bind(property);
-        let mut rows = self.rows(query)?;
-        let mut entries = Vec::new();
-        while let Some(entry) = rows.next(|row| Some((row.string()?, row.string()?))).await? {
-            entries.push(entry);
-        }
-        Ok(entries)
+    /// What the worker remembers of one property. Reads a slice of the table, however large it is.
+    pub async fn load_property(&self, partition: Partition, property: &str) -> Result<Loaded, StoreError> {
+        let loaded = self.load_properties(partition, &[property]).await?;
+        Ok(loaded.into_iter().next().unwrap_or_default())
     }
 
-    /// The same for several properties at once, one list for each, in the given order.
-    pub async fn load_properties(
-        &self,
-        partition: Partition,
-        properties: &[&str],
-    ) -> Result<Vec<Vec<StateEntry>>, StoreError> {
+    /// The same for several properties at once, all as of one moment, in the given order.
+    pub async fn load_properties(&self, partition: Partition, properties: &[&str]) -> Result<Vec<Loaded>, StoreError> {
+        let places: HashMap<&[u8], usize> =
+            properties.iter().zip(0..).map(|(name, at)| (name.as_bytes(), at)).collect();
         let query = self
             .shared
             .exact
             .query(
-                "SELECT property, key, value FROM state FINAL WHERE partition = ? AND property IN ? AND value != '' \
+                "SELECT property, key, value, version FROM state FINAL WHERE partition = ? AND property IN ? \
                  ORDER BY property, key",
             )
             .bind(partition)
             .bind(properties);
         let mut rows = self.rows(query)?;
-        let mut entries = vec![Vec::new(); properties.len()];
-        while let Some((property, entry)) =
-            rows.next(|row| Some((row.string()?, (row.string()?, row.string()?)))).await?
+        let mut loaded: Vec<Loaded> = properties.iter().map(|_| Loaded::default()).collect();
+        while let Some((property, entry, version)) =
+            rows.next(|row| Some((row.string()?, (row.string()?, row.string()?), row.u64()?))).await?
         {
-            if let Some(at) = properties.iter().position(|name| name.as_bytes() == property) {
-                entries[at].push(entry);
+            let Some(&at) = places.get(property.as_slice()) else { continue };
+            loaded[at].version = loaded[at].version.max(version);
+            if !entry.1.is_empty() {
+                loaded[at].entries.push(entry);
             }
         }
-        Ok(entries)
+        Ok(loaded)
     }
 
     /// What belongs to the partition as a whole: the checkpoint and its company.
-    pub async fn load_partition(&self, partition: Partition) -> Result<Vec<StateEntry>, StoreError> {
+    pub async fn load_partition(&self, partition: Partition) -> Result<Loaded, StoreError> {
         self.load_property(partition, "").await
     }
 
@@ -311,18 +317,18 @@ impl Store {
         Err(StoreError::Refused(format!("its version is {version}")))
     }
 
-    /// Names and types of `room_nights`.
-    async fn columns(&self) -> Result<Vec<(String, String)>, StoreError> {
+    /// The columns of `room_nights`.
+    async fn columns(&self) -> Result<Vec<Column>, StoreError> {
         let query = self
             .shared
             .exact
-            .query("SELECT name, type FROM system.columns WHERE database = ? AND table = 'room_nights'")
+            .query("SELECT name, type, comment FROM system.columns WHERE database = ? AND table = 'room_nights'")
             .bind(&self.shared.layout.database);
         let mut rows = self.rows(query)?;
         let mut columns = Vec::new();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        while let Some(column) = rows.next(|row| Some((text(row.string()?), text(row.string()?)))).await? {
-            columns.push(column);
+        while let Some(row) = rows.next(|row| Some([row.string()?, row.string()?, row.string()?])).await? {
+            let [name, kind, comment] = row.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            columns.push(Column { name, kind, comment });
         }
         Ok(columns)
     }
@@ -342,6 +348,9 @@ impl Store {
         }
         let timeout = Some(self.shared.timeout);
         let mut request = self.shared.writer.insert_formatted_with(insert.statement).with_timeouts(timeout, timeout);
+        if insert.exact && self.one_exact_insert_at_a_time() {
+            request = request.with_setting("insert_quorum_parallel", "0");
+        }
         if let Some(token) = insert.token {
             request = request.with_setting("insert_deduplication_token", token);
         }
@@ -374,8 +383,8 @@ impl Store {
         self.shared.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A sequentially consistent table takes one insert at a time.
-    fn one_insert_at_a_time(&self) -> bool {
+    /// On replicas, a table that is to be read exactly takes one insert at a time.
+    fn one_exact_insert_at_a_time(&self) -> bool {
         self.shared.layout.cluster.is_some()
     }
 }

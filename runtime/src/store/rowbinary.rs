@@ -13,7 +13,7 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// A `String` (and a `LowCardinality(String)`, which looks the same).
+/// A `String`.
 pub(crate) fn string(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
     let bytes = bytes.as_ref();
     varint(out, bytes.len() as u64);

@@ -121,13 +121,15 @@ pub(crate) fn pending(layout: &Layout, found: u32) -> Result<Vec<String>, StoreE
 /// at the worst moment, still has one insert to send.
 const WINDOW: u32 = 10_000;
 
+/// Plain strings throughout: reading a `LowCardinality` column from row-wise input costs three times the rest of the
+/// insert, and compression makes up for most of what it would save.
 fn first_tables(layout: &Layout) -> Vec<String> {
     vec![
         layout.table(
             "room_nights",
             "property String, date Date32, room_type String, \
              capacity Nullable(Int32), booked Nullable(Int32), held Nullable(Int32), available Nullable(Int32), \
-             sources Map(String, String), rule_set LowCardinality(String), version UInt64, log_time DateTime64(3, 'UTC')",
+             sources Map(String, String), rule_set String, version UInt64, log_time DateTime64(3, 'UTC')",
             "ReplacingMergeTree(version)",
             "PARTITION BY toYYYYMM(date) ORDER BY (property, date, room_type)",
             Tokens::None,
@@ -136,10 +138,10 @@ fn first_tables(layout: &Layout) -> Vec<String> {
         layout.table(
             "reservations",
             "property String, date Date32, room_type String, stay String, \
-             outcome LowCardinality(String), status LowCardinality(String), arrival Date32, departure Date32, room String, \
+             outcome String, status String, arrival Date32, departure Date32, room String, \
              lines Array(String), references Array(String), \
-             amount Nullable(Decimal(18, 4)), currency LowCardinality(Nullable(String)), guests Nullable(UInt32), \
-             source LowCardinality(String), rule_id LowCardinality(String), \
+             amount Nullable(Decimal(18, 4)), currency Nullable(String), guests Nullable(UInt32), \
+             source String, rule_id String, \
              version UInt64, is_deleted UInt8, log_time DateTime64(3, 'UTC')",
             "ReplacingMergeTree(version, is_deleted)",
             "PARTITION BY toYYYYMM(date) ORDER BY (property, date, room_type, stay)",
@@ -158,8 +160,8 @@ fn first_tables(layout: &Layout) -> Vec<String> {
         ),
         layout.table(
             "dead_letters",
-            "source LowCardinality(String), id String, kind LowCardinality(String), reason String, payload String, \
-             plugin LowCardinality(String), partition UInt32, offset UInt64, seq UInt32, log_time DateTime64(3, 'UTC')",
+            "source String, id String, kind String, reason String, payload String, \
+             plugin String, partition UInt32, offset UInt64, seq UInt32, log_time DateTime64(3, 'UTC')",
             "MergeTree",
             "ORDER BY (partition, offset, seq)",
             Tokens::Blocks(WINDOW),
@@ -169,10 +171,10 @@ fn first_tables(layout: &Layout) -> Vec<String> {
         // at query time what has become stale since, also when nobody writes any more.
         layout.table(
             "source_freshness",
-            "source LowCardinality(String), property String, last_record Nullable(DateTime64(3, 'UTC')), \
+            "source String, property String, last_record Nullable(DateTime64(3, 'UTC')), \
              last_source_time Nullable(DateTime64(3, 'UTC')), last_heartbeat Nullable(DateTime64(3, 'UTC')), \
-             state LowCardinality(String), stale_at Nullable(DateTime64(3, 'UTC')), \
-             when_all_stale LowCardinality(String), version UInt64",
+             state String, stale_at Nullable(DateTime64(3, 'UTC')), \
+             when_all_stale String, version UInt64",
             "ReplacingMergeTree(version)",
             "ORDER BY (source, property)",
             Tokens::None,
@@ -180,8 +182,8 @@ fn first_tables(layout: &Layout) -> Vec<String> {
         ),
         layout.table(
             "properties",
-            "property String, name String, region LowCardinality(String), class LowCardinality(String), \
-             time_zone LowCardinality(String), version UInt64",
+            "property String, name String, region String, class String, \
+             time_zone String, version UInt64",
             "ReplacingMergeTree(version)",
             "ORDER BY property",
             Tokens::None,
@@ -205,11 +207,11 @@ fn first_tables(layout: &Layout) -> Vec<String> {
 fn conflicts(layout: &Layout) -> String {
     layout.table(
         "conflicts",
-        "property String, date Date32, room_type String, stay String, kind LowCardinality(String), \
-         decision LowCardinality(String), field LowCardinality(String), \
+        "property String, date Date32, room_type String, stay String, kind String, \
+         decision String, field String, \
          claims Array(Tuple(source String, value String, revision String, offset UInt64)), \
-         winner_source LowCardinality(String), winner_value String, rule_id LowCardinality(String), \
-         rule_set LowCardinality(String), reason String, cause LowCardinality(String), plugin LowCardinality(String), \
+         winner_source String, winner_value String, rule_id String, \
+         rule_set String, reason String, cause String, plugin String, \
          partition UInt32, offset UInt64, seq UInt32, log_time DateTime64(3, 'UTC'), \
          recorded_at DateTime64(3, 'UTC') DEFAULT now64(3), prev_hash FixedString(32), hash FixedString(32), \
          INDEX position (partition, offset) TYPE minmax GRANULARITY 1",
@@ -235,7 +237,7 @@ fn room_nights_now(layout: &Layout) -> String {
          toBool(ifNull(r.available, 1) > 0 AND NOT ifNull(f.stopped, 0)) AS sellable \
          FROM (SELECT * FROM {room_nights} FINAL) AS r LEFT JOIN (\
          SELECT property, \
-         mapFromArrays(groupArray(toString(source)), groupArray(if(stale_at <= now64(3), 'stale', toString(state)))) AS freshness, \
+         mapFromArrays(groupArray(source), groupArray(if(stale_at <= now64(3), 'stale', state))) AS freshness, \
          countIf(stale_at <= now64(3)) = count() AND max(when_all_stale) = 'stop' AS stopped \
          FROM {freshness} FINAL GROUP BY property) AS f ON r.property = f.property",
         room_nights = layout.name("room_nights"),
@@ -283,7 +285,18 @@ pub(crate) fn currency_column(field: &str) -> String {
     format!("{field}_currency")
 }
 
-const MONEY_CURRENCY: &str = "LowCardinality(Nullable(String))";
+/// A column as the server describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) comment: String,
+}
+
+/// Tells a money field's currency from a text field of that name.
+fn currency_comment(field: &str) -> String {
+    format!("currency of {field}")
+}
 
 fn column_type(kind: FieldType) -> &'static str {
     match kind {
@@ -294,11 +307,12 @@ fn column_type(kind: FieldType) -> &'static str {
     }
 }
 
-/// The columns that a field needs, with their types.
-fn needed(name: &str, kind: FieldType) -> Vec<(String, &'static str)> {
-    let mut columns = vec![(name.to_owned(), column_type(kind))];
+/// The columns that a field needs.
+fn needed(name: &str, kind: FieldType) -> Vec<Column> {
+    let column = |name: String, kind: &str, comment: String| Column { name, kind: kind.to_owned(), comment };
+    let mut columns = vec![column(name.to_owned(), column_type(kind), String::new())];
     if kind == FieldType::Money {
-        columns.push((currency_column(name), MONEY_CURRENCY));
+        columns.push(column(currency_column(name), column_type(FieldType::Text), currency_comment(name)));
     }
     columns
 }
@@ -321,63 +335,81 @@ const RESERVED: &[&str] = &[
     "stopped",
 ];
 
-/// The statements that give `room_nights` the columns of `declared`, `existing` being the (name, type) pairs it has.
-/// Checks everything before it answers: a refused field changes nothing.
+/// The statements that give `room_nights` the columns of `declared`, `existing` being those it has. Checks everything
+/// before it answers: a refused field changes nothing.
 pub(crate) fn missing_columns(
     layout: &Layout,
-    existing: &[(String, String)],
+    existing: &[Column],
     declared: &[(&str, FieldType)],
 ) -> Result<Vec<String>, StoreError> {
-    let mut wanted: Vec<(String, &'static str, &str)> = Vec::new();
+    let mut wanted: Vec<(String, &str)> = Vec::new();
     let mut statements = Vec::new();
     for &(field, kind) in declared {
         let refuse = |detail: String| Err(StoreError::Field { field: field.to_owned(), detail });
-        for (column, column_type) in needed(field, kind) {
-            if RESERVED.contains(&column.as_str()) {
-                return refuse(format!("room_nights has a column {column} of its own: choose another name"));
+        for column in needed(field, kind) {
+            let name = &column.name;
+            if RESERVED.contains(&name.as_str()) {
+                return refuse(format!("room_nights has a column {name} of its own: choose another name"));
             }
-            if let Some((_, _, other)) = wanted.iter().find(|(name, _, _)| *name == column) {
-                return refuse(format!("its column {column} is also one of the field {other}: choose another name"));
+            if let Some((_, other)) = wanted.iter().find(|(taken, _)| taken == name) {
+                return refuse(format!("its column {name} is also one of the field {other}: choose another name"));
             }
-            match existing.iter().find(|(name, _)| *name == column) {
-                Some((_, found)) if found == column_type => {}
-                Some((_, found)) => {
-                    return refuse(format!(
-                        "it needs a column {column} {column_type}, but room_nights already has it as {found} from an \
-                         earlier configuration: give the field another name, or drop the old column with its values \
-                         (ALTER TABLE room_nights DROP COLUMN {column})"
-                    ));
-                }
-                None => statements.push(format!(
-                    "ALTER TABLE {}{} ADD COLUMN IF NOT EXISTS {} {column_type}",
-                    layout.name("room_nights"),
-                    layout.on_cluster(),
-                    quoted(&column)
-                )),
+            match existing.iter().find(|found| found.name == *name) {
+                Some(found) if (&found.kind, &found.comment) == (&column.kind, &column.comment) => {}
+                Some(found) => return refuse(clash(&column, found)),
+                None => statements.push(add_column(layout, &column)),
             }
-            wanted.push((column, column_type, field));
+            wanted.push((column.name, field));
         }
     }
     Ok(statements)
 }
 
+fn add_column(layout: &Layout, column: &Column) -> String {
+    format!(
+        "ALTER TABLE {}{} ADD COLUMN IF NOT EXISTS {} {} COMMENT '{}'",
+        layout.name("room_nights"),
+        layout.on_cluster(),
+        quoted(&column.name),
+        column.kind,
+        column.comment.replace('\\', "\\\\").replace('\'', "\\'")
+    )
+}
+
+fn clash(wanted: &Column, found: &Column) -> String {
+    let describe = |column: &Column| match column.comment.as_str() {
+        "" => column.kind.clone(),
+        comment => format!("{} ({comment})", column.kind),
+    };
+    format!(
+        "it needs a column {name} {}, but room_nights already has it as {} from an earlier configuration: give the field \
+         another name, or drop the old column with its values (ALTER TABLE room_nights DROP COLUMN {name})",
+        describe(wanted),
+        describe(found),
+        name = quoted(&wanted.name),
+    )
+}
+
 /// Every field that `room_nights` has columns for, in byte order of the names: also those that the configuration no
 /// longer declares, because records decided under an earlier one may still be written.
-pub(crate) fn field_columns(existing: &[(String, String)]) -> Vec<FieldColumn> {
-    let is = |name: &str, column_type: &str| existing.iter().any(|(n, t)| n == name && t == column_type);
+pub(crate) fn field_columns(existing: &[Column]) -> Vec<FieldColumn> {
+    let has_currency = |field: &str| existing.iter().any(|column| column.comment == currency_comment(field));
+    let is_currency = |column: &Column| {
+        column.name.strip_suffix("_currency").is_some_and(|field| column.comment == currency_comment(field))
+    };
     let mut fields: Vec<FieldColumn> = existing
         .iter()
-        .filter(|(name, _)| !RESERVED.contains(&name.as_str()))
-        .filter_map(|(name, found)| {
-            let kind = match found.as_str() {
+        .filter(|column| !RESERVED.contains(&column.name.as_str()) && !is_currency(column))
+        .filter_map(|column| {
+            let kind = match column.kind.as_str() {
                 "Nullable(Int64)" => FieldType::Integer,
-                "Nullable(Decimal(18, 4))" if is(&currency_column(name), MONEY_CURRENCY) => FieldType::Money,
+                "Nullable(Decimal(18, 4))" if has_currency(&column.name) => FieldType::Money,
                 "Nullable(Decimal(18, 4))" => FieldType::Decimal,
                 "Nullable(String)" => FieldType::Text,
                 "Nullable(Bool)" => FieldType::Boolean,
                 _ => return None,
             };
-            Some(FieldColumn { name: name.clone(), kind })
+            Some(FieldColumn { name: column.name.clone(), kind })
         })
         .collect();
     fields.sort_by(|a, b| a.name.cmp(&b.name));
@@ -392,8 +424,15 @@ mod tests {
         Layout { database: "concord".into(), cluster: None, fsync: true }
     }
 
-    fn columns(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect()
+    fn columns(columns: &[(&str, &str, &str)]) -> Vec<Column> {
+        columns
+            .iter()
+            .map(|(name, kind, comment)| Column {
+                name: (*name).into(),
+                kind: (*kind).into(),
+                comment: (*comment).into(),
+            })
+            .collect()
     }
 
     #[test]
@@ -416,7 +455,7 @@ mod tests {
 
     #[test]
     fn only_missing_columns_are_added_and_clashes_are_named() {
-        let existing = columns(&[("property", "String"), ("min_stay", "Nullable(Int64)")]);
+        let existing = columns(&[("property", "String", ""), ("min_stay", "Nullable(Int64)", "")]);
         let add =
             missing_columns(&layout(), &existing, &[("min_stay", FieldType::Integer), ("price", FieldType::Money)]);
         assert_eq!(add.map(|statements| statements.len()).ok(), Some(2));
@@ -432,11 +471,11 @@ mod tests {
     #[test]
     fn fields_are_found_again_by_their_columns() {
         let existing = columns(&[
-            ("property", "String"),
-            ("price", "Nullable(Decimal(18, 4))"),
-            ("price_currency", MONEY_CURRENCY),
-            ("discount", "Nullable(Decimal(18, 4))"),
-            ("note", "Nullable(String)"),
+            ("property", "String", ""),
+            ("price", "Nullable(Decimal(18, 4))", ""),
+            ("price_currency", "Nullable(String)", "currency of price"),
+            ("discount", "Nullable(Decimal(18, 4))", ""),
+            ("note", "Nullable(String)", ""),
         ]);
         let found: Vec<_> = field_columns(&existing).into_iter().map(|field| (field.name, field.kind)).collect();
         let expected = [("discount", FieldType::Decimal), ("note", FieldType::Text), ("price", FieldType::Money)]

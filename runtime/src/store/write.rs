@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::audit;
 use crate::log::Partition;
-use crate::rows::{Decided, ReservationRow};
+use crate::rows::Decided;
 use crate::store::append::{Block, Journal};
 use crate::store::error::StoreError;
 use crate::store::{Insert, Store, tables};
@@ -39,7 +39,7 @@ impl Store {
         );
         a.and(b).and(c).and(d).and(e).and(f)?;
         for block in state {
-            self.insert(Insert::new("state", tables::STATE, block)).await?;
+            self.insert(Insert::new("state", tables::STATE, block).exact()).await?;
         }
         Ok(())
     }
@@ -49,9 +49,7 @@ impl Store {
     async fn write_reservations(&self, batches: &[Decided]) -> Result<(), StoreError> {
         let rows = || batches.iter().flat_map(|batch| &batch.reservations);
         for taking in [false, true] {
-            let body = encode(rows().filter(|row| row.takes_room() == taking), 256, |out, row: &ReservationRow| {
-                tables::reservation(out, row);
-            });
+            let body = encode(rows().filter(|row| row.takes_room() == taking), 256, tables::reservation);
             self.insert(Insert::new("reservations", tables::RESERVATIONS, body)).await?;
         }
         Ok(())
@@ -77,7 +75,7 @@ impl Store {
             if self.exact_rows(&sql)?.next(|found| found.u64()).await?.is_some() {
                 continue;
             }
-            let body = encode([row], 4096, |out, row| tables::rule_change(out, row));
+            let body = encode([row], 4096, tables::rule_change);
             let token = format!("rule_changes/{}", row.sequence);
             self.insert(Insert::new("rule_changes", tables::RULE_CHANGES, body).with_token(token)).await?;
         }
@@ -86,7 +84,7 @@ impl Store {
 
     async fn write_properties(&self, batches: &[Decided]) -> Result<(), StoreError> {
         let rows = batches.iter().flat_map(|batch| &batch.properties);
-        let body = encode(rows, 128, |out, row| tables::property(out, row));
+        let body = encode(rows, 128, tables::property);
         self.insert(Insert::new("properties", tables::PROPERTIES, body)).await
     }
 }

@@ -51,6 +51,10 @@ pub enum WorkerError {
     OtherLog { partition: Partition, expected: String, found: String },
     #[error("partition {partition} belongs to worker {to} since offset {offset}; this worker stops, nothing is lost")]
     Lost { partition: Partition, to: String, offset: Offset },
+    #[error(
+        "partition {partition}: another worker has written past offset {offset}; this worker stops, nothing is lost"
+    )]
+    Ahead { partition: Partition, offset: Offset },
     /// The writer ended first; its own error is the one to report.
     #[error("the writer has ended")]
     WriterGone,

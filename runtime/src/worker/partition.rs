@@ -151,8 +151,12 @@ impl<L: Log> Worker<L> {
                 store.load_properties(self.partition, &texts)
             });
             let loaded = loaded.await.map_err(|error| WorkerError::Store { partition: self.partition, error })?;
-            for (name, entries) in names.iter().zip(loaded) {
-                let property = codec::load(name.clone(), &entries)
+            let newest = row_version(self.active.setup.layout_epoch, self.pending.next);
+            for (name, loaded) in names.iter().zip(loaded) {
+                if loaded.version > newest {
+                    return Err(WorkerError::Ahead { partition: self.partition, offset: self.pending.next });
+                }
+                let property = codec::load(name.clone(), &loaded.entries)
                     .map_err(|error| WorkerError::State { partition: self.partition, what: error.to_string() })?;
                 self.cache.insert(property);
             }

@@ -34,12 +34,12 @@ pub(super) async fn open<L: Log>(
     mut stop: watch::Receiver<bool>,
 ) -> Result<Option<Worker<L>>, WorkerError> {
     let failed = |what: String| WorkerError::State { partition, what };
-    let entries = with_retry("read the checkpoint from ClickHouse", Backoff::default(), || {
+    let loaded = with_retry("read the checkpoint from ClickHouse", Backoff::default(), || {
         shared.store.load_partition(partition)
     })
     .await
     .map_err(|error| WorkerError::Store { partition, error })?;
-    let mut state = PartitionState::read(&entries).map_err(failed)?;
+    let mut state = PartitionState::read(&loaded.entries).map_err(failed)?;
     let checkpoint = state.checkpoint.take().unwrap_or_else(|| Checkpoint::start(shared.log.identity()));
     check(&*shared, partition, &checkpoint).await?;
     let found = match &state.active {

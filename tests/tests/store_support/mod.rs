@@ -1,6 +1,8 @@
 //! What the store's tests need: an engine with a database per test, and rows to write.
 
-use std::sync::Mutex;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use clickhouse::Client;
@@ -11,6 +13,10 @@ use concord::rows::{
 };
 use concord::store::{Options, Store};
 use concord::types::{Amount, Currency, Day, FieldType, Money, Status, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The declared fields of the tests' databases.
 pub const FIELDS: [(&str, FieldType); 4] = [
@@ -31,35 +37,83 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Runs a test on a fresh engine, or says why not.
 pub fn with_engine(test: impl AsyncFnOnce(Place)) {
+    with_engine_at(async |mut place, start| {
+        let running = start(&place).await;
+        place = place.at(&running);
+        test(place).await;
+        running.stop().await;
+    });
+}
+
+/// The same for a test that starts and stops the engine itself, with the function it is given.
+pub fn with_engine_at(test: impl AsyncFnOnce(Place, &dyn Fn(&Place) -> BoxFuture<'static, Engine>)) {
     let library = match engine::find_library(None) {
         Ok(library) => library,
         Err(absent) => return println!("not run: {absent}"),
     };
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let directory = tempfile::tempdir().expect("temporary directory");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    runtime.block_on(async {
-        let running = Engine::start(engine::Options {
-            library,
+    let start = |place: &Place| -> BoxFuture<'static, Engine> {
+        let options = engine::Options {
+            library: library.clone(),
             path: directory.path().to_owned(),
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: place.options.url.trim_start_matches("http://").parse().expect("address"),
             database: "default".to_owned(),
             writer_password: "writer".to_owned(),
             reader_password: "reader".to_owned(),
-        })
-        .await
-        .expect("engine");
-        let options = Options {
-            url: format!("http://{}", running.address()),
-            user: engine::WRITER.to_owned(),
-            password: "writer".to_owned(),
-            database: "concord".to_owned(),
-            embedded: true,
-            ..Options::default()
         };
-        test(Place::new(options)).await;
-        running.stop().await;
+        Box::pin(async { Engine::start(options).await.expect("engine") })
+    };
+    let place = Place::new(Options {
+        url: "http://127.0.0.1:0".to_owned(),
+        user: engine::WRITER.to_owned(),
+        password: "writer".to_owned(),
+        database: "concord".to_owned(),
+        embedded: true,
+        ..Options::default()
     });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    runtime.block_on(test(place, &start));
+}
+
+/// Stands between a store and ClickHouse and breaks the connection after a number of answers.
+pub struct Cutter {
+    address: SocketAddr,
+    /// Pieces of answers still let through.
+    pub answers: Arc<AtomicU64>,
+}
+
+impl Cutter {
+    pub async fn before(place: &Place) -> Cutter {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+        let cutter = Cutter { address: listener.local_addr().expect("address"), answers: Arc::new(u64::MAX.into()) };
+        let (target, answers) =
+            (place.options.url.trim_start_matches("http://").to_owned(), Arc::clone(&cutter.answers));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&target).await.expect("engine");
+                tokio::spawn(Cutter::pass(client, server, Arc::clone(&answers)));
+            }
+        });
+        cutter
+    }
+
+    async fn pass(client: TcpStream, server: TcpStream, answers: Arc<AtomicU64>) -> Option<()> {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let asking = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let read = from_server.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
+            // The server has done what was asked; the client never hears of it.
+            let left = answers.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+            if left.is_err() {
+                asking.abort();
+                return None;
+            }
+            to_client.write_all(&buffer[..read]).await.ok()?;
+        }
+    }
 }
 
 impl Place {
@@ -72,6 +126,16 @@ impl Place {
             .with_compression(clickhouse::Compression::None)
             .with_validation(false);
         Place { options, admin }
+    }
+
+    /// The same place, now that its engine runs.
+    pub fn at(&self, engine: &Engine) -> Place {
+        Place::new(Options { url: format!("http://{}", engine.address()), ..self.options.clone() })
+    }
+
+    /// The same place by way of a cutter.
+    pub fn through(&self, cutter: &Cutter) -> Place {
+        Place::new(Options { url: format!("http://{}", cutter.address), ..self.options.clone() })
     }
 
     /// Another database in the same engine.
@@ -100,7 +164,8 @@ impl Place {
     }
 
     async fn text(&self, sql: &str) -> String {
-        let mut answer = self.admin.query_raw(sql).fetch_bytes("TSVRaw").unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let mut answer =
+            self.admin.query_raw(sql).fetch_bytes("TSVRaw").unwrap_or_else(|error| panic!("{sql}: {error}"));
         let bytes = answer.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         String::from_utf8(bytes.to_vec()).expect("text")
     }
@@ -120,10 +185,11 @@ impl Place {
     /// How many granules of a table a plan reads: its `Granules` under the table's reading step, before the indexes'.
     pub async fn granules(&self, explain: &str, table: &str) -> u64 {
         let plan = self.text(explain).await;
-        let step = plan.split("ReadFromMergeTree (").find(|step| {
-            step.split(')').next().is_some_and(|name| name.ends_with(&format!(".{table}")))
-        });
-        let read = step.and_then(|step| step.split("Granules: ").nth(1)).and_then(|rest| rest.split_whitespace().next());
+        let step = plan
+            .split("ReadFromMergeTree (")
+            .find(|step| step.split(')').next().is_some_and(|name| name.ends_with(&format!(".{table}"))));
+        let read =
+            step.and_then(|step| step.split("Granules: ").nth(1)).and_then(|rest| rest.split_whitespace().next());
         read.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no granules in {plan}"))
     }
 }
@@ -336,7 +402,7 @@ pub async fn rates(place: &Place, store: &Store) {
     for table in ["conflicts", "reservations", "room_nights", "state", "all"] {
         let mut times = Vec::new();
         let mut busy = 0.0;
-        let mut head = store.load_partition(9).await.map(|_| AuditHead::default()).expect("load");
+        let mut head = AuditHead::default();
         for round in 0..ROUNDS {
             let decided = volume(table, round, ROWS, &mut head);
             let (started, before) = (Instant::now(), processor_seconds());
@@ -345,6 +411,10 @@ pub async fn rates(place: &Place, store: &Store) {
             times.push(started.elapsed().as_secs_f64() * 1e3);
         }
         if table == "conflicts" {
+            let started = Instant::now();
+            let (rows, findings) = store.verify_audit(9, Some(head)).await.expect("verify");
+            let seconds = started.elapsed().as_secs_f64();
+            println!("{:13} {rows} rows verified in {seconds:.2} s, {} findings", "", findings.len());
             place.execute("TRUNCATE TABLE conflicts").await;
         }
         times.sort_by(f64::total_cmp);
@@ -372,7 +442,8 @@ fn processor_seconds() -> f64 {
 
 fn volume(table: &str, round: u64, rows: u64, head: &mut AuditHead) -> Decided {
     let is = |name: &str| table == name || table == "all";
-    let mut decided = Decided { partition: if table == "all" { 10 } else { 9 }, state_version: round, ..Decided::default() };
+    let mut decided =
+        Decided { partition: if table == "all" { 10 } else { 9 }, state_version: round, ..Decided::default() };
     let at = |n: u64| (round * rows + n, Day(20_500 + (n % 90) as i32), format!("H{}", n / 90 % 100));
     if is("conflicts") {
         decided.conflicts = (0..rows)
