@@ -47,22 +47,27 @@ pub(crate) fn options(path: &Path) -> Options {
     }
 }
 
+/// The processor's client of the engine at this address.
+pub(crate) fn writer(address: SocketAddr) -> clickhouse::Client {
+    client(address, super::WRITER, WRITER_PASSWORD)
+}
+
+fn client(address: SocketAddr, user: &str, password: &str) -> clickhouse::Client {
+    clickhouse::Client::default()
+        .with_url(format!("http://{address}"))
+        .with_user(user)
+        .with_password(password)
+        .with_database(DATABASE)
+}
+
 impl TestEngine {
     /// The processor's client.
     pub(crate) fn writer(&self) -> clickhouse::Client {
-        self.client(super::WRITER, WRITER_PASSWORD)
+        writer(self.address)
     }
 
     pub(crate) fn reader(&self) -> clickhouse::Client {
-        self.client(super::READER, READER_PASSWORD)
-    }
-
-    fn client(&self, user: &str, password: &str) -> clickhouse::Client {
-        clickhouse::Client::default()
-            .with_url(format!("http://{}", self.address))
-            .with_user(user)
-            .with_password(password)
-            .with_database(DATABASE)
+        client(self.address, super::READER, READER_PASSWORD)
     }
 
     /// Stops the engine and starts it again on the same directory.

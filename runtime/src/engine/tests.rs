@@ -354,7 +354,7 @@ async fn a_restart_keeps_the_data() {
 const HOLD: &str = "CONCORD_TEST_HOLD_DIRECTORY";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_has_one_process() {
+async fn a_directory_has_one_process_and_survives_its_death() {
     if let Some(directory) = std::env::var_os(HOLD) {
         let engine = Engine::start(testing::options(Path::new(&directory))).await.unwrap();
         println!("holding {}", engine.address());
@@ -372,14 +372,17 @@ async fn a_directory_has_one_process() {
     engine.stop().await;
 
     let mut other = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "engine::tests::a_directory_has_one_process", "--nocapture"])
+        .args(["--exact", "engine::tests::a_directory_has_one_process_and_survives_its_death", "--nocapture"])
         .env(HOLD, engine.directory.path())
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     let mut output = std::io::BufRead::lines(std::io::BufReader::new(other.stdout.take().unwrap()));
-    assert!(output.any(|line| line.unwrap().contains("holding")));
+    let holding = output.find_map(|line| line.unwrap().split_once("holding ").map(|(_, address)| address.to_owned()));
+    let theirs = testing::writer(holding.unwrap().trim().parse().unwrap());
+    make_table(&theirs).await;
+    insert(&theirs.clone().with_setting("insert_deduplication_token", "a"), 0..10).await.unwrap();
     let error = Engine::start_within(options(), Duration::ZERO).await.err().unwrap();
     assert!(matches!(&error, EngineError::InUse { holder, .. } if holder.contains(&other.id().to_string())), "{error}");
     println!("{error}");
@@ -387,7 +390,12 @@ async fn a_directory_has_one_process() {
     other.kill().unwrap();
     let waiting = Engine::start(options());
     other.wait().unwrap();
-    waiting.await.unwrap().stop().await;
+    let engine = waiting.await.unwrap();
+    let ours = testing::writer(engine.address());
+    assert_eq!(count(&ours).await, 10, "what was acknowledged is there");
+    insert(&ours.clone().with_setting("insert_deduplication_token", "a"), 0..10).await.unwrap();
+    assert_eq!(count(&ours).await, 10, "repeating it adds nothing");
+    engine.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
