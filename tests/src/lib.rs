@@ -3,4 +3,5 @@
 pub mod fixed_rules;
 pub mod generate;
 pub mod model;
+pub mod real;
 pub mod tables;

@@ -16,6 +16,8 @@ mod take;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod invariants;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
