@@ -183,7 +183,7 @@ impl Habits {
         Habits {
             source,
             hash_ids: random.pick(&[0, 50, 100]),
-            revisions: random.pick(&[0, 0, 50, 100]),
+            revisions: random.pick(&[0, 50, 100]),
             replacements: random.pick(&[0, 30, 100]),
             inventory: random.pick(&[10, 30, 60]),
             references: random.pick(&[30, 60, 90]),
@@ -294,8 +294,8 @@ impl Teller {
             return None;
         }
         let number = match self.random.below(100) {
-            0..15 => habits.revision,
-            15..30 => self.random.below(habits.revision + 1),
+            0..20 => habits.revision,
+            20..45 => self.random.below(habits.revision + 1),
             _ => habits.revision + 1,
         };
         habits.revision = habits.revision.max(number);
@@ -417,7 +417,7 @@ impl Teller {
             line.guests = Some(self.random.between(1, 2) as u32);
         }
         if whole || self.random.chance(20) {
-            line.references = Some(self.references(habits, reservation));
+            line.references = Some(self.references(habits, reservation, name));
         }
         if line == (LineChange { line: name.into(), ..LineChange::default() }) {
             line.status = Some(self.random.pick(&likely));
@@ -425,15 +425,18 @@ impl Teller {
         line
     }
 
-    fn references(&mut self, habits: &Habits, reservation: &str) -> Vec<Reference> {
+    fn references(&mut self, habits: &Habits, reservation: &str, line: &str) -> Vec<Reference> {
         let reference =
             |kind: &str, value: &str| Reference { kind: kind.into(), issuer: "x".into(), value: value.into() };
         let mut references = Vec::new();
         if self.random.chance(habits.references) {
-            references.push(reference("voucher", reservation));
+            // Mostly of one room, sometimes of the whole booking.
+            let room = format!("{reservation}-{line}");
+            references.push(reference("voucher", if self.random.chance(70) { &room } else { reservation }));
         }
         if self.random.chance(12) {
-            references.push(reference("voucher", self.random.pick(&RESERVATIONS)));
+            let other = self.random.pick(&RESERVATIONS);
+            references.push(reference("voucher", other));
         }
         if self.random.chance(15) {
             references.push(reference("group", "g"));

@@ -183,3 +183,23 @@ fn random_logs_reach_every_outcome_and_decision() {
     assert!(all.iter().all(|decision| seen.contains(decision)), "{seen:?}");
     assert_eq!(stays.len(), 6);
 }
+
+#[test]
+fn a_record_about_something_else_leaves_every_stay_alone() {
+    never(|world, log, tables| {
+        let offset = log.last().map_or(0, |record| record.offset + 1);
+        let mut longer = log.to_vec();
+        for property in ["H1", "H2"] {
+            let text = format!("audit-{property}");
+            let fields = vec![concord::change::FieldChange { name: "min_stay".into(), value: Some(Value::Integer(1)) }];
+            let nights = concord::types::Days { first: Day(30_000), end: Day(30_001) };
+            let set = concord::change::RoomNights { room_type: "XXX".into(), nights, fields };
+            let change = Change { revision: None, action: Action::InventorySet(set) };
+            let what = What::Changes { property: property.into(), changes: vec![change] };
+            longer.push(Input { offset, source: "audit".into(), id: text, order: offset, log_time: 0, what });
+        }
+        let after = run_world(world, &longer);
+        let same = after.reservations == tables.reservations && after.conflicts == tables.conflicts;
+        (!same).then(|| after.differences(tables))
+    });
+}
