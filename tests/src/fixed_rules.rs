@@ -10,7 +10,7 @@ use concord::types::{Status, Value};
 /// A status of a source; `None` stands for any.
 pub type Pattern = (Option<Status>, Option<String>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FixedRules {
     /// Sources by field, the highest first; sources left out come last, in byte order.
     pub orders: BTreeMap<String, Vec<String>>,
@@ -20,6 +20,8 @@ pub struct FixedRules {
     pub statuses: Vec<Pattern>,
     /// Which stay keeps the room, the highest first.
     pub capacity: Vec<Pattern>,
+    /// Id of the capacity rule.
+    pub capacity_rule: String,
     pub overbook: u32,
     pub no_show_keeps_first_night: bool,
     /// Largest difference that counts as agreeing, by field: in whole numbers or ten-thousandths of a currency.
@@ -78,7 +80,7 @@ impl Policy for FixedRules {
     fn rank(&mut self, claims: &[RoomClaim]) -> Vec<Result<Ranking, Fault>> {
         let answer = |claim: &RoomClaim| {
             let place = i32::try_from(place(&self.capacity, claim.status, &claim.source)).unwrap_or(i32::MAX);
-            Ok(Ranking { priority: -place, rule: "rooms".into() })
+            Ok(Ranking { priority: -place, rule: self.capacity_rule.as_str().into() })
         };
         claims.iter().map(answer).collect()
     }
@@ -87,7 +89,7 @@ impl Policy for FixedRules {
         Ok(Terms {
             class: "all".into(),
             overbook: self.overbook,
-            rule: "rooms".into(),
+            rule: self.capacity_rule.as_str().into(),
             no_show_keeps_first_night: self.no_show_keeps_first_night,
         })
     }

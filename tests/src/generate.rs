@@ -152,6 +152,7 @@ fn rules(random: &mut Random) -> FixedRules {
         orders,
         statuses: patterns(random, 8),
         capacity: patterns(random, 6),
+        capacity_rule: "rooms".into(),
         overbook: u32::from(random.chance(15)),
         no_show_keeps_first_night: random.chance(40),
         equal_within: if random.chance(40) { BTreeMap::from([("price".into(), 10_000)]) } else { BTreeMap::new() },

@@ -211,6 +211,7 @@ pub fn log(log: &[Input]) -> String {
         let _ = match &record.what {
             What::Tick(millis) => writeln!(text, "{} tick {millis}", record.offset),
             What::Reset { source } => writeln!(text, "{} reset of {source}", record.offset),
+            What::Configure(configuration) => writeln!(text, "{} {configuration:?}", record.offset),
             What::Changes { property, .. } => writeln!(text, "{head} for {property}"),
         };
         if let What::Changes { changes, .. } = &record.what {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use concord::change::{Action, Change, FieldChange, LineChange, Reference, RoomNights, Scope};
 use concord::types::{Amount, Currency, Day, Days, Money, Revision, Status, Value};
 
-use super::{Input, Setup, What, run};
+use super::{Configuration, Input, Setup, What, run};
 use crate::fixed_rules::{FixedRules, Pattern};
 use crate::tables::{RecordOutcome, Tables};
 
@@ -42,6 +42,7 @@ fn rules() -> FixedRules {
             of(None, Some("ota")),
         ],
         capacity: vec![of(Some(Status::CheckedIn), None), of(None, Some("pms")), of(None, Some("ota"))],
+        capacity_rule: "rooms".into(),
         equal_within: BTreeMap::from([("price".to_owned(), 100)]),
         ..FixedRules::default()
     }
@@ -98,6 +99,14 @@ impl Log {
     fn reset(mut self, source: &str) -> Log {
         let offset = self.0.len() as u64;
         self.0.push(record(offset, offset, "", "", What::Reset { source: source.into() }));
+        self
+    }
+
+    /// Other rules, under the name `test@2`.
+    fn rules(mut self, rules: FixedRules) -> Log {
+        let offset = self.0.len() as u64;
+        let setup = Setup { rule_set_label: "test@2#0".into(), ..setup() };
+        self.0.push(record(offset, offset, "", "", What::Configure(Box::new(Configuration { setup, rules }))));
         self
     }
 

@@ -34,6 +34,7 @@ pub(crate) fn decide(
     property: &Name,
     (claims, memory, published): (&Claims, &mut Memory, &mut Published),
     record: &Input,
+    cause: Cause,
 ) -> Vec<ConflictRow> {
     let terms = policy.terms(property).unwrap_or_else(|_| Terms {
         class: "".into(),
@@ -41,7 +42,7 @@ pub(crate) fn decide(
         rule: concord::policy::FAULT_RULE.into(),
         no_show_keeps_first_night: false,
     });
-    let mut rows = Rows { setup, property, record, rows: Vec::new() };
+    let mut rows = Rows { setup, property, record, cause, rows: Vec::new() };
 
     let fields = answer_fields(policy, property, claims, memory);
     let linked = link(&claims.lines);
@@ -51,7 +52,7 @@ pub(crate) fn decide(
     let mut guests = assign(policy, setup, property, terms.no_show_keeps_first_night, stays, memory, record.offset);
     let capacity = |night: &Night| capacity(setup, property, &fields, night);
     let limit = |night: &Night| capacity(night).map(|rooms| rooms + i64::from(terms.overbook));
-    seat(&mut guests, memory, &limit);
+    seat(&mut guests, memory, &limit, cause, terms.overbook);
     let excess = excess(&guests, &limit);
 
     let doubts: Vec<BTreeSet<LineKey>> =
@@ -70,6 +71,7 @@ pub(crate) fn decide(
         contests,
         winners,
         excess,
+        overbook: terms.overbook,
     };
     rows.finish()
 }
@@ -128,6 +130,7 @@ struct Rows<'a> {
     setup: &'a Setup,
     property: &'a Name,
     record: &'a Input,
+    cause: Cause,
     rows: Vec<ConflictRow>,
 }
 
@@ -155,7 +158,7 @@ impl Rows<'_> {
             rule_id: rule,
             rule_set: self.setup.rule_set_label.as_str().into(),
             reason: "".into(),
-            cause: Cause::Event,
+            cause: self.cause,
             plugin: self.setup.plugin_label.as_str().into(),
             partition: self.setup.partition,
             offset: self.record.offset,
@@ -325,7 +328,7 @@ fn show_room_nights(
         let known = free.into_iter().chain(claimed).min().map(|rooms| rooms.max(0));
         let available = if value("closed") == Some(Value::Boolean(true)) { Some(0) } else { known };
         let small = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
-        let row = RoomNightRow {
+        let mut row = RoomNightRow {
             property: property.clone(),
             date: night.1,
             room_type: night.0.clone(),
@@ -343,6 +346,13 @@ fn show_room_nights(
             version: 0,
             log_time: 0,
         };
+        // The rule set is that of the row's last change.
+        if let Some(before) = published.room_nights.get(&night) {
+            let same = RoomNightRow { rule_set: before.rule_set.clone(), ..row.clone() };
+            if same == *before {
+                row = same;
+            }
+        }
         published.room_nights.insert(night, row);
     }
 }

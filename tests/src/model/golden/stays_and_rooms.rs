@@ -169,6 +169,38 @@ fn r13_a_cut_displaces_the_lowest() {
 }
 
 #[test]
+fn r13_a_rule_change_decides_again_only_where_something_changed() {
+    // The same order under other numbers: ota:b keeps waiting though it stands above web:a.
+    let mut shifted = rules();
+    shifted.capacity.insert(0, (Some(Status::NoShow), Some("pms".into())));
+    assert_eq!(verdicts(&waiting().rules(shifted).run())[0], "ota:b/b displaced");
+    // Another rule: it is decided again, and takes the room.
+    let renamed = FixedRules { capacity_rule: "rooms-2".into(), ..rules() };
+    let log = waiting().rules(renamed);
+    assert_eq!(verdicts(&log.run()), ["ota:b/b accepted", "pms:p/p cancelled", "web:a/a displaced"]);
+    let causes: Vec<_> =
+        log.run().conflicts.iter().filter(|row| row.offset == 4).map(|row| row.cause.as_str()).collect();
+    assert_eq!(causes, ["rule change", "rule change"]);
+}
+
+#[test]
+fn r13_a_rule_change_that_turns_the_order_turns_the_outcome() {
+    let log = Log::new().from("web", [booked("w", 1, 2).set()]).from("ota", [booked("o", 1, 2).set()]);
+    assert_eq!(verdicts(&log.run()), ["ota:o/o accepted", "web:w/w displaced"]);
+    let mut turned = rules();
+    turned.capacity.insert(0, (None, Some("web".into())));
+    assert_eq!(verdicts(&log.rules(turned).run()), ["ota:o/o displaced", "web:w/w accepted"]);
+}
+
+#[test]
+fn r13_less_overbooking_is_a_cut_and_more_lets_the_displaced_in() {
+    let more = || FixedRules { overbook: 1, ..rules() };
+    let log = || Log::new().from("web", [booked("w", 1, 2).set()]).from("ota", [booked("o", 1, 2).set()]).rules(more());
+    assert_eq!(verdicts(&log().run()), ["ota:o/o accepted", "web:w/w accepted"]);
+    assert_eq!(verdicts(&log().rules(rules()).run()), ["ota:o/o accepted", "web:w/w displaced"]);
+}
+
+#[test]
 fn r13_never_more_than_needed() {
     // The newcomer needs nights 1 and 2; web:long alone frees both, so web:later keeps its room.
     let log = Log::new()
