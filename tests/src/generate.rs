@@ -12,7 +12,7 @@ use concord::types::{Amount, Currency, Day, Days, Money, Revision, Status, Value
 use sha2::{Digest, Sha256};
 
 use crate::fixed_rules::FixedRules;
-use crate::model::{Input, Setup, What};
+use crate::model::{Configuration, Input, Setup, What};
 
 pub use shrink::shrink;
 
@@ -90,13 +90,34 @@ const FIRST_DAY: i32 = 20_513;
 
 /// The world of a seed.
 pub fn world(seed: u64) -> World {
+    tell(seed, 0)
+}
+
+/// A world whose rules and master data change now and then.
+pub fn changing_world(seed: u64) -> World {
+    tell(seed, 5)
+}
+
+/// `configurations`: in percent, records that bring a new configuration.
+fn tell(seed: u64, configurations: u64) -> World {
     let mut random = Random::new(seed);
     let setup = setup(&mut random);
     let rules = rules(&mut random);
     let properties = if random.chance(25) { vec!["H1", "H2"] } else { vec!["H1"] };
     let habits = SOURCES.map(|source| Habits::new(&mut random, source)).to_vec();
     let length = random.between(30, 80);
-    let mut teller = Teller { random, properties, habits, log: Vec::new(), lost: Vec::new(), offset: 0, time: 0 };
+    let active = Configuration { setup: setup.clone(), rules: rules.clone() };
+    let mut teller = Teller {
+        random,
+        properties,
+        habits,
+        configurations,
+        active,
+        log: Vec::new(),
+        lost: Vec::new(),
+        offset: 0,
+        time: 0,
+    };
     while (teller.log.len() as i64) < length {
         teller.next_record();
     }
@@ -200,6 +221,8 @@ struct Teller {
     random: Random,
     properties: Vec<&'static str>,
     habits: Vec<Habits>,
+    configurations: u64,
+    active: Configuration,
     log: Vec<Input>,
     /// Dead letters that can be retried: they have an offset, and nothing of them is in the log.
     lost: Vec<Input>,
@@ -210,6 +233,7 @@ struct Teller {
 impl Teller {
     fn next_record(&mut self) {
         let mut record = match self.random.below(100) {
+            _ if self.random.chance(self.configurations) => self.configuration(),
             0..4 => self.tick(),
             4..6 => self.reset(),
             6..14 if !self.log.is_empty() => self.redelivery(),
@@ -247,6 +271,43 @@ impl Teller {
         self.habits[at].revision = 0;
         let source = self.habits[at].source.to_owned();
         self.blank("", String::new(), What::Reset { source })
+    }
+
+    /// Some parts of the configuration are as in another world, the others stay.
+    fn configuration(&mut self) -> Input {
+        let (other_setup, other_rules) = (setup(&mut self.random), rules(&mut self.random));
+        let Configuration { setup, rules } = &mut self.active;
+        setup.rule_set_label = format!("random@{}#000000000000", self.offset);
+        if self.random.chance(30) {
+            setup.default_capacity = other_setup.default_capacity;
+        }
+        if self.random.chance(20) {
+            let room = self.random.pick(&ROOMS).to_owned();
+            setup.rooms.insert(("H1".into(), room), self.random.pick(&TYPES).to_owned());
+        }
+        if self.random.chance(30) {
+            (rules.order, rules.orders) = (other_rules.order, other_rules.orders);
+        }
+        if self.random.chance(30) {
+            rules.statuses = other_rules.statuses;
+        }
+        if self.random.chance(50) {
+            rules.capacity = other_rules.capacity;
+        }
+        if self.random.chance(20) {
+            rules.capacity_rule = self.random.pick(&["rooms", "rooms-2"]).to_owned();
+        }
+        if self.random.chance(20) {
+            rules.overbook = self.random.below(3) as u32;
+        }
+        if self.random.chance(20) {
+            rules.no_show_keeps_first_night = !rules.no_show_keeps_first_night;
+        }
+        if self.random.chance(20) {
+            rules.equal_within = other_rules.equal_within;
+        }
+        let what = What::Configure(Box::new(self.active.clone()));
+        self.blank("", String::new(), what)
     }
 
     /// An earlier record again; sometimes its id with the content of another.

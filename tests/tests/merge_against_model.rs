@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use concord_tests::generate::{Random, World, shrink, world};
+use concord_tests::generate::{Random, World, changing_world, shrink, world};
 use concord_tests::model::{self, Input};
 use concord_tests::real;
 use concord_tests::tables::{Tables, log};
@@ -89,5 +89,12 @@ fn batches_cut_anywhere() {
             let mut random = Random::new(seed ^ 0xc07);
             (1..records.len()).filter(|_| random.chance(20)).collect()
         });
+    }
+}
+
+#[test]
+fn rules_and_master_data_change() {
+    for seed in seeds() {
+        compare(&changing_world(seed), |_| Vec::new());
     }
 }

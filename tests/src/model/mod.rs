@@ -147,10 +147,12 @@ pub fn run(setup: &Setup, policy: &mut dyn Policy, log: &[Input]) -> Tables {
                 RecordOutcome::Control
             }
             What::Configure(_) => {
+                let mut rows = Vec::new();
                 for (name, property) in &mut properties {
                     let parts = property_parts(property);
-                    tables.conflicts.extend(publish::decide(setup, policy, name, parts, record, Cause::RuleChange));
+                    rows.extend(publish::decide(setup, policy, name, parts, record, Cause::RuleChange));
                 }
+                tables.conflicts.extend(publish::number(rows));
                 RecordOutcome::Control
             }
             What::Changes { property: name, changes } => {
@@ -160,7 +162,8 @@ pub fn run(setup: &Setup, policy: &mut dyn Policy, log: &[Input]) -> Tables {
                 match outcome {
                     Ok(RecordOutcome::Merged) => {
                         let parts = property_parts(property);
-                        tables.conflicts.extend(publish::decide(setup, policy, &name, parts, record, Cause::Event));
+                        let rows = publish::decide(setup, policy, &name, parts, record, Cause::Event);
+                        tables.conflicts.extend(publish::number(rows));
                         RecordOutcome::Merged
                     }
                     Ok(other) => other,

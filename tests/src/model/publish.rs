@@ -27,7 +27,7 @@ const OWN_COLUMNS: [&str; 3] = ["capacity", "availability", "closed"];
 /// The answer to a field of a room night.
 type FieldAnswers = BTreeMap<Night, BTreeMap<Name, (Answer, Value)>>;
 
-/// Decides a property anew. Gives the record's conflict rows.
+/// Decides a property anew. Gives the conflict rows, not numbered yet.
 pub(crate) fn decide(
     setup: &Setup,
     policy: &mut dyn Policy,
@@ -73,7 +73,7 @@ pub(crate) fn decide(
         excess,
         overbook: terms.overbook,
     };
-    rows.finish()
+    rows.rows
 }
 
 fn answer_fields(policy: &mut dyn Policy, property: &Name, claims: &Claims, memory: &Memory) -> FieldAnswers {
@@ -277,26 +277,25 @@ impl Rows<'_> {
             self.push(ConflictKind::Capacity, decision, at, "".into(), "excess", terms.rule.clone());
         }
     }
+}
 
-    /// In their order, numbered.
-    fn finish(mut self) -> Vec<ConflictRow> {
-        let key = |row: &ConflictRow| {
-            (
-                row.kind,
-                row.property.clone(),
-                row.date,
-                row.room_type.clone(),
-                row.stay.clone(),
-                row.field.clone(),
-                row.decision,
-            )
-        };
-        self.rows.sort_by_key(key);
-        for (seq, row) in (0..).zip(&mut self.rows) {
-            row.seq = seq;
-        }
-        self.rows
+/// Puts the rows of one record into their order (rule 23) and numbers them.
+pub(crate) fn number(mut rows: Vec<ConflictRow>) -> Vec<ConflictRow> {
+    rows.sort_by_key(|row| {
+        (
+            row.kind,
+            row.property.clone(),
+            row.date,
+            row.room_type.clone(),
+            row.stay.clone(),
+            row.field.clone(),
+            row.decision,
+        )
+    });
+    for (seq, row) in (0..).zip(&mut rows) {
+        row.seq = seq;
     }
+    rows
 }
 
 /// A row from the first claim or the first occupying stay on.
