@@ -59,7 +59,7 @@ fn compare(world: &World, cuts_of: impl Fn(&[Input]) -> Vec<usize>) {
     let short = shrink(&world.log, differ);
     let cuts = cuts_of(&short);
     panic!(
-        "seed {} (model left, real right)\n{}\nbatches end before {cuts:?}, the log:\n{}\n{:#?}\n{:#?}",
+        "seed {} (model left, real right)\n{}\nbatches end before {cuts:?}, the log:\n{}\n{:?}\n{:?}",
         world.seed,
         difference(world, &short, &cuts),
         log(&short),

@@ -149,10 +149,10 @@ fn simpler_lines(line: &LineChange) -> Vec<LineChange> {
         LineChange { guests: None, ..line.clone() },
         LineChange { references: None, ..line.clone() },
     ];
-    if let (Some(arrival), Some(departure)) = (line.arrival, line.departure) {
-        if departure.0 - arrival.0 > 1 {
-            simpler.push(LineChange { departure: Some(Day(departure.0 - 1)), ..line.clone() });
-        }
+    if let (Some(arrival), Some(departure)) = (line.arrival, line.departure)
+        && departure.0 - arrival.0 > 1
+    {
+        simpler.push(LineChange { departure: Some(Day(departure.0 - 1)), ..line.clone() });
     }
     for at in 0..line.references.as_ref().map_or(0, Vec::len) {
         let mut references = line.references.clone();

@@ -14,7 +14,8 @@ use concord::types::{Amount, Currency, Day, Days, Money, Revision, Status, Value
 
 use super::{Configuration, Input, Setup, What, run};
 use crate::fixed_rules::{FixedRules, Pattern};
-use crate::tables::{RecordOutcome, Tables};
+use crate::real;
+use crate::tables::{RecordOutcome, Tables, assert_same};
 
 fn setup() -> Setup {
     let rooms = [("101", "DBL"), ("102", "TWN"), ("103", "DBL")];
@@ -111,11 +112,18 @@ impl Log {
     }
 
     fn run(&self) -> Tables {
-        run(&setup(), &mut rules(), &self.0)
+        self.run_by(rules())
     }
 
+    /// The model's tables; the real merge, where it is there, has to give the same, however batches are cut.
     fn run_by(&self, rules: FixedRules) -> Tables {
-        run(&setup(), &mut rules.clone(), &self.0)
+        let tables = run(&setup(), &mut rules.clone(), &self.0);
+        for cuts in [Vec::new(), (1..self.0.len()).collect()] {
+            if let Some(real) = real::run(&setup(), &rules, &self.0, &cuts) {
+                assert_same(&tables, &real, &format!("model left, real right, batches cut at {cuts:?}"), &self.0);
+            }
+        }
+        tables
     }
 }
 

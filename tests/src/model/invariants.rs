@@ -10,7 +10,13 @@ use super::*;
 use crate::generate::{World, changing_world, shrink, world};
 use crate::tables::{assert_same, log as show};
 
+/// Worlds tried; `CONCORD_SEEDS` asks for another number.
 const SEEDS: u64 = 150;
+
+fn seeds() -> std::ops::Range<u64> {
+    let asked = std::env::var("CONCORD_SEEDS").ok().and_then(|text| text.parse().ok());
+    0..asked.unwrap_or(SEEDS)
+}
 
 fn run_world(world: &World, log: &[Input]) -> Tables {
     run(&world.setup, &mut world.rules.clone(), log)
@@ -27,7 +33,7 @@ fn overbook(world: &World, log: &[Input]) -> usize {
 
 /// Panics with the shortest log on which `wrong` finds something to say.
 fn never(wrong: impl Fn(&World, &[Input], &Tables) -> Option<String>) {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let world = if seed % 2 == 0 { world(seed) } else { changing_world(seed) };
         let find = |log: &[Input]| wrong(&world, log, &run_world(&world, log));
         if find(&world.log).is_some() {
@@ -122,7 +128,7 @@ fn every_published_value_was_claimed_by_the_source_that_is_named() {
 
 #[test]
 fn the_same_log_gives_the_same_tables_and_its_beginning_the_same_history() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let world = world(seed);
         let whole = run_world(&world, &world.log);
         assert_same(&whole, &run_world(&world, &world.log), &format!("seed {seed}"), &world.log);
@@ -136,7 +142,7 @@ fn the_same_log_gives_the_same_tables_and_its_beginning_the_same_history() {
 
 #[test]
 fn a_record_that_changes_nothing_leaves_no_trace() {
-    for seed in 0..SEEDS / 4 {
+    for seed in seeds() {
         let world = world(seed);
         let whole = run_world(&world, &world.log);
         let idle = |outcome: &RecordOutcome| matches!(outcome, RecordOutcome::Stale | RecordOutcome::Duplicate);
@@ -162,7 +168,7 @@ fn random_logs_reach_every_outcome_and_decision() {
     let mut outcomes: BTreeMap<RecordOutcome, u64> = BTreeMap::new();
     let mut decisions: BTreeMap<(ConflictKind, Decision, String), u64> = BTreeMap::new();
     let mut stays: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let world = world(seed);
         let tables = run_world(&world, &world.log);
         for (_, outcome) in &tables.outcomes {
@@ -210,4 +216,15 @@ fn a_record_about_something_else_leaves_every_stay_alone() {
         let same = after.reservations == tables.reservations && after.conflicts == tables.conflicts;
         (!same).then(|| after.differences(tables))
     });
+}
+
+#[test]
+fn a_failing_log_shrinks_to_what_makes_it_fail() {
+    let world = world(1);
+    let displaced =
+        |log: &[Input]| run_world(&world, log).conflicts.iter().any(|row| row.decision == Decision::Displaced);
+    assert!(displaced(&world.log), "this seed displaces somebody");
+    let short = shrink(&world.log, displaced);
+    assert!(displaced(&short));
+    assert!(short.len() <= 4, "{}", show(&short));
 }

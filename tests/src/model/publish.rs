@@ -9,7 +9,7 @@ use concord::rows::{AuditClaim, Cause, ConflictKind, ConflictRow, Decision, Outc
 use concord::types::{Day, Status, Value};
 
 use super::claims::{Claims, LineKey};
-use super::rooms::{Guest, Memory, Night, Signature, assign, excess, seat};
+use super::rooms::{Guest, Memory, Night, Question, Said, Signature, assign, excess, seat};
 use super::stays::{Answer, ask, link, merge, spoken};
 use super::{Input, Name, Setup};
 
@@ -46,9 +46,8 @@ pub(crate) fn decide(
 
     let fields = answer_fields(policy, property, claims, memory);
     let linked = link(&claims.lines);
-    let before = |id: &Name, field: &str| memory.winners.get(&stay_key(id, field)).cloned();
     let stays: Vec<_> =
-        linked.stays.iter().map(|members| merge(policy, property, &claims.lines, members, &before)).collect();
+        linked.stays.iter().map(|members| merge(policy, property, &claims.lines, members, memory)).collect();
     let mut guests = assign(policy, setup, property, terms.no_show_keeps_first_night, stays, memory, record.offset);
     let capacity = |night: &Night| capacity(setup, property, &fields, night);
     let limit = |night: &Night| capacity(night).map(|rooms| rooms + i64::from(terms.overbook));
@@ -110,20 +109,22 @@ fn capacity(setup: &Setup, property: &Name, fields: &FieldAnswers, night: &Night
     }
 }
 
-fn stay_key(id: &Name, field: &str) -> (Name, Day, Name, Name) {
+pub(crate) fn stay_key(id: &Name, field: &str) -> Question {
     ("".into(), Day::EPOCH, id.clone(), field.into())
 }
 
 /// Where a row about a stay stands: its arrival and counted type.
-fn place(guest: &Guest) -> (Day, Name) {
+fn place(guest: &Guest) -> Place {
     match &guest.stay.placement {
         Some(placement) => (placement.arrival, guest.counted_type.clone()),
         None => (Day::EPOCH, "".into()),
     }
 }
 
-type Contests = BTreeMap<(Name, Day, Name, Name), Signature>;
-type Winners = BTreeMap<(Name, Day, Name, Name), (Name, String)>;
+type Contests = BTreeMap<Question, Signature>;
+type Winners = BTreeMap<Question, Said>;
+/// (date, room type) of a conflict row.
+type Place = (Day, Name);
 
 /// The conflict rows of one record.
 struct Rows<'a> {
@@ -139,7 +140,7 @@ impl Rows<'_> {
         &mut self,
         kind: ConflictKind,
         decision: Decision,
-        (date, room_type): (Day, Name),
+        (date, room_type): Place,
         stay: Name,
         field: &str,
         rule: Name,
@@ -190,7 +191,7 @@ impl Rows<'_> {
 
     /// Contests that are new, changed or over. Gives those that are open, and every winner.
     fn contests(&mut self, fields: &FieldAnswers, guests: &[Guest], memory: &Memory) -> (Contests, Winners) {
-        let mut answers: BTreeMap<(Name, Day, Name, Name), (&Answer, (Day, Name))> = BTreeMap::new();
+        let mut answers: BTreeMap<Question, (&Answer, Place)> = BTreeMap::new();
         for (night, fields) in fields {
             for (field, (answer, _)) in fields {
                 let key = (night.0.clone(), night.1, "".into(), field.clone());

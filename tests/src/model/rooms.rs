@@ -17,8 +17,12 @@ use super::{Name, Setup};
 /// (room type, night).
 pub(crate) type Night = (Name, Day);
 
-/// What a contest's row tells: the set of (source, value), the winner, the rule.
-pub(crate) type Signature = (BTreeSet<(Name, String)>, Name, Name);
+/// What is asked: a field of a room night (room type, night, no stay), or of a stay (no type, day 0, its id).
+pub(crate) type Question = (Name, Day, Name, Name);
+/// (source, value in words).
+pub(crate) type Said = (Name, String);
+/// What a contest's row tells: everything said, the winner, the rule.
+pub(crate) type Signature = (BTreeSet<Said>, Name, Name);
 
 /// What is remembered of a property's decisions.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +31,10 @@ pub(crate) struct Memory {
     pub stays: BTreeMap<Name, Known>,
     /// Sets of lines that are in doubt.
     pub doubts: BTreeSet<BTreeSet<LineKey>>,
-    /// Open contests by (room type, night, stay, field).
-    pub contests: BTreeMap<(Name, Day, Name, Name), Signature>,
-    /// Winners and their values by the same key, for a policy that fails.
-    pub winners: BTreeMap<(Name, Day, Name, Name), (Name, String)>,
+    /// Open contests.
+    pub contests: BTreeMap<Question, Signature>,
+    /// Winners and their values, for a policy that fails.
+    pub winners: BTreeMap<Question, Said>,
     /// Stays beyond the limit and everybody who is there.
     pub excess: BTreeMap<Night, (i64, BTreeSet<Name>)>,
     pub overbook: u32,
