@@ -2,7 +2,7 @@
 //!
 //! Does not know rule files; the precedence plugin does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use concord::policy::{Claimed, Contest, Fault, Policy, Ranking, RoomClaim, Subject, Terms, Verdict};
 use concord::types::{Status, Value};
@@ -24,6 +24,8 @@ pub struct FixedRules {
     pub capacity_rule: String,
     pub overbook: u32,
     pub no_show_keeps_first_night: bool,
+    /// Questions on which the policy fails: names of fields, `status`, `placement`, `rank`.
+    pub failing: BTreeSet<String>,
     /// Largest difference that counts as agreeing, by field: in whole numbers or ten-thousandths of a currency.
     pub equal_within: BTreeMap<String, i64>,
 }
@@ -65,6 +67,9 @@ impl Policy for FixedRules {
                 Subject::StayField(name) => ((*name).to_owned(), format!("stay:{name}")),
                 Subject::Status => ("status".to_owned(), "status".to_owned()),
             };
+            if self.failing.contains(&field) {
+                return Err(Fault(format!("fails on {field}")));
+            }
             let key = |claim: &concord::policy::Claim| match claim.value {
                 Claimed::Status(status) => place(&self.statuses, status, &claim.source),
                 Claimed::Value(_) => self.place_of_source(&field, &claim.source),
@@ -79,6 +84,9 @@ impl Policy for FixedRules {
 
     fn rank(&mut self, claims: &[RoomClaim]) -> Vec<Result<Ranking, Fault>> {
         let answer = |claim: &RoomClaim| {
+            if self.failing.contains("rank") {
+                return Err(Fault("fails on rank".into()));
+            }
             let place = i32::try_from(place(&self.capacity, claim.status, &claim.source)).unwrap_or(i32::MAX);
             Ok(Ranking { priority: -place, rule: self.capacity_rule.as_str().into() })
         };

@@ -4,7 +4,7 @@
 
 mod shrink;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use concord::change::{Action, Change, FieldChange, LineChange, Reference, RoomNights, Scope};
@@ -90,16 +90,21 @@ const FIRST_DAY: i32 = 20_513;
 
 /// The world of a seed.
 pub fn world(seed: u64) -> World {
-    tell(seed, 0)
+    tell(seed, 0, false)
 }
 
 /// A world whose rules and master data change now and then.
 pub fn changing_world(seed: u64) -> World {
-    tell(seed, 5)
+    tell(seed, 5, false)
 }
 
-/// `configurations`: in percent, records that bring a new configuration.
-fn tell(seed: u64, configurations: u64) -> World {
+/// A changing world in which the policy now and then fails on some questions.
+pub fn faulty_world(seed: u64) -> World {
+    tell(seed, 8, true)
+}
+
+/// `configurations`: in percent, records that bring a new configuration; `faults`: with questions that it fails on.
+fn tell(seed: u64, configurations: u64, faults: bool) -> World {
     let mut random = Random::new(seed);
     let setup = setup(&mut random);
     let rules = rules(&mut random);
@@ -112,6 +117,7 @@ fn tell(seed: u64, configurations: u64) -> World {
         properties,
         habits,
         configurations,
+        faults,
         active,
         log: Vec::new(),
         lost: Vec::new(),
@@ -176,6 +182,7 @@ fn rules(random: &mut Random) -> FixedRules {
         capacity_rule: "rooms".into(),
         overbook: u32::from(random.chance(15)),
         no_show_keeps_first_night: random.chance(40),
+        failing: BTreeSet::new(),
         equal_within: if random.chance(40) { BTreeMap::from([("price".into(), 10_000)]) } else { BTreeMap::new() },
     }
 }
@@ -222,6 +229,7 @@ struct Teller {
     properties: Vec<&'static str>,
     habits: Vec<Habits>,
     configurations: u64,
+    faults: bool,
     active: Configuration,
     log: Vec<Input>,
     /// Dead letters that can be retried: they have an offset, and nothing of them is in the log.
@@ -305,6 +313,11 @@ impl Teller {
         }
         if self.random.chance(20) {
             rules.equal_within = other_rules.equal_within;
+        }
+        if self.faults {
+            let questions = ["price", "capacity", "closed", "status", "placement", "money", "rank", "rank"];
+            let count = self.random.below(3);
+            rules.failing = (0..count).map(|_| self.random.pick(&questions).to_owned()).collect();
         }
         let what = What::Configure(Box::new(self.active.clone()));
         self.blank("", String::new(), what)

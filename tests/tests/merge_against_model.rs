@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use concord_tests::generate::{Random, World, changing_world, shrink, world};
+use concord_tests::generate::{Random, World, changing_world, faulty_world, shrink, world};
 use concord_tests::model::{self, Input};
 use concord_tests::real;
 use concord_tests::tables::{Tables, log};
@@ -96,5 +96,12 @@ fn batches_cut_anywhere() {
 fn rules_and_master_data_change() {
     for seed in seeds() {
         compare(&changing_world(seed), |_| Vec::new());
+    }
+}
+
+#[test]
+fn the_policy_fails_now_and_then() {
+    for seed in seeds() {
+        compare(&faulty_world(seed), |_| Vec::new());
     }
 }

@@ -176,6 +176,7 @@ pub(crate) fn assign(
             stay,
         });
     }
+    // By the type that each counted against before the record: which type it counts against now, the assignment decides.
     guests.sort_by_key(Guest::order);
     let mut given: Vec<(Name, BTreeSet<Day>)> = Vec::new();
     for guest in &mut guests {
@@ -204,7 +205,7 @@ pub(crate) fn assign(
     guests
 }
 
-/// Rule 11. A policy that fails leaves incumbents their rank and makes newcomers wait.
+/// Rule 11. A policy that fails leaves a stay the rank it had, so that incumbents keep their rooms; who has none waits.
 fn rank(
     policy: &mut dyn Policy,
     property: &Name,
@@ -226,7 +227,7 @@ fn rank(
         Err(_) => {
             let before = known.and_then(|known| known.claim.as_ref()).map(|claim| claim.rank.priority);
             let rank = Rank { in_house: status.in_house(), priority: before.unwrap_or(i32::MIN) };
-            (rank, FAULT_RULE.into(), before.is_none() && !status.in_house())
+            (rank, FAULT_RULE.into(), !status.in_house())
         }
     }
 }
@@ -291,7 +292,7 @@ fn decided_again(guests: &[Guest], memory: &Memory, overbook: u32) -> BTreeSet<u
             overbook != memory.overbook || before.rank_rule != guest.rank_rule || moved(guest, &before)
         })
     };
-    (0..guests.len()).filter(|at| !guests[*at].nights.is_empty() && asked(&guests[*at])).collect()
+    (0..guests.len()).filter(|at| !guests[*at].nights.is_empty() && !guests[*at].fault && asked(&guests[*at])).collect()
 }
 
 /// After a change of rules: who had rooms, wants the same and is not decided again.

@@ -381,3 +381,29 @@ fn r20_close_enough_suppresses_the_row_and_the_order_still_names_the_value() {
     let far = log.from("web", [cents(-1)]);
     assert_eq!(conflicts(&far.run()), ["2 field contest price pms"], "the largest against the smallest");
 }
+
+fn failing(question: &str) -> FixedRules {
+    FixedRules { failing: [question.to_owned()].into(), ..rules() }
+}
+
+#[test]
+fn where_the_policy_fails_the_published_value_stays_while_someone_claims_it() {
+    let log = || Log::new().from("ota", [price(100)]).from("pms", [price(120)]).rules(failing("price"));
+    assert_eq!(price_on(&log().run(), 1).unwrap(), "120.00 EUR pms");
+    assert_eq!(log().run().conflicts[1].rule_id.as_ref(), "!fault");
+    let other = log().from("web", [price(120)]).from("pms", [price(130)]);
+    assert_eq!(price_on(&other.run(), 1).unwrap(), "120.00 EUR web");
+    let nobody = other.from("web", [price(140)]);
+    assert_eq!(price_on(&nobody.run(), 1), None, "no decision, no value");
+}
+
+#[test]
+fn where_the_policy_fails_incumbents_keep_their_rooms_and_newcomers_wait() {
+    let log = Log::new()
+        .from("web", [booked("w", 1, 2).set()])
+        .rules(failing("rank"))
+        .from("pms", [booked("p", 1, 2).set(), booked("free", 5, 6).set()]);
+    assert_eq!(verdicts(&log.run()), ["pms:free/free displaced", "pms:p/p displaced", "web:w/w accepted"]);
+    let well = log.rules(rules());
+    assert_eq!(verdicts(&well.run())[0], "pms:free/free accepted");
+}
