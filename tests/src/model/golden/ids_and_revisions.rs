@@ -207,6 +207,8 @@ fn r05_an_older_record_cannot_bring_back_what_a_replacement_left_out() {
         .from("pms", [revised(4, price(100))])
         .from("pms", [revised(5, rooms(4))]);
     assert_eq!(outcomes(&inventory.run()), "msm");
+    let later = inventory.from("pms", [price(90)]).from("pms", [revised(4, price(80))]);
+    assert_eq!(outcomes(&later.run()), "msmms", "what is set without a revision leaves the highest");
 }
 
 #[test]
