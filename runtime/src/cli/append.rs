@@ -144,7 +144,7 @@ async fn active(pipeline: &Pipeline, source: &str) -> Result<(Document, Bytes, O
     let Some(settings) = proposal.document.sources.get(source) else { bail!(unknown(&proposal.document)) };
     let plugin = proposal.plugin_bytes.get(&settings.plugin.digest).context("the source's plugin")?.clone();
     check_proposal(&pipeline.host()?, &proposal, &pipeline.file)?;
-    let records = configuration_records(&proposal, &key, &author(None, &pipeline.file), Some("first start"))?;
+    let records = configuration_records(&proposal, None, &key, &author(None, &pipeline.file), Some("first start"))?;
     log.append(0, records).await?;
     Ok((proposal.document, plugin, log))
 }
