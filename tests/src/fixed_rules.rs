@@ -2,7 +2,7 @@
 //!
 //! Does not know rule files; the precedence plugin does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use concord::policy::{Claimed, Contest, Fault, Policy, Ranking, RoomClaim, Subject, Terms, Verdict};
 use concord::types::{Status, Value};
@@ -10,7 +10,7 @@ use concord::types::{Status, Value};
 /// A status of a source; `None` stands for any.
 pub type Pattern = (Option<Status>, Option<String>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FixedRules {
     /// Sources by field, the highest first; sources left out come last, in byte order.
     pub orders: BTreeMap<String, Vec<String>>,
@@ -20,8 +20,12 @@ pub struct FixedRules {
     pub statuses: Vec<Pattern>,
     /// Which stay keeps the room, the highest first.
     pub capacity: Vec<Pattern>,
+    /// Id of the capacity rule.
+    pub capacity_rule: String,
     pub overbook: u32,
     pub no_show_keeps_first_night: bool,
+    /// Questions on which the policy fails: names of fields, `status`, `placement`, `rank`.
+    pub failing: BTreeSet<String>,
     /// Largest difference that counts as agreeing, by field: in whole numbers or ten-thousandths of a currency.
     pub equal_within: BTreeMap<String, i64>,
 }
@@ -63,6 +67,9 @@ impl Policy for FixedRules {
                 Subject::StayField(name) => ((*name).to_owned(), format!("stay:{name}")),
                 Subject::Status => ("status".to_owned(), "status".to_owned()),
             };
+            if self.failing.contains(&field) {
+                return Err(Fault(format!("fails on {field}")));
+            }
             let key = |claim: &concord::policy::Claim| match claim.value {
                 Claimed::Status(status) => place(&self.statuses, status, &claim.source),
                 Claimed::Value(_) => self.place_of_source(&field, &claim.source),
@@ -77,8 +84,11 @@ impl Policy for FixedRules {
 
     fn rank(&mut self, claims: &[RoomClaim]) -> Vec<Result<Ranking, Fault>> {
         let answer = |claim: &RoomClaim| {
+            if self.failing.contains("rank") {
+                return Err(Fault("fails on rank".into()));
+            }
             let place = i32::try_from(place(&self.capacity, claim.status, &claim.source)).unwrap_or(i32::MAX);
-            Ok(Ranking { priority: -place, rule: "rooms".into() })
+            Ok(Ranking { priority: -place, rule: self.capacity_rule.as_str().into() })
         };
         claims.iter().map(answer).collect()
     }
@@ -87,7 +97,7 @@ impl Policy for FixedRules {
         Ok(Terms {
             class: "all".into(),
             overbook: self.overbook,
-            rule: "rooms".into(),
+            rule: self.capacity_rule.as_str().into(),
             no_show_keeps_first_night: self.no_show_keeps_first_night,
         })
     }

@@ -6,4 +6,5 @@ pub mod generate;
 pub mod guests;
 pub mod log_suite;
 pub mod model;
+pub mod real;
 pub mod tables;

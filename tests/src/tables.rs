@@ -3,12 +3,16 @@
 //! Canonical: sorted by key, without deleted rows, and without what may depend on where a batch was cut
 //! (`version` and `log_time` of rows that are replaced) or on taste (reasons in words).
 
+mod told;
+
 use std::fmt::{Debug, Write};
 use std::sync::Arc;
 
 use concord::rows::{ConflictKind, ConflictRow, DeadLetterKind, ReservationRow, RoomNightRow};
 
-use crate::model::{Input, What};
+pub use told::log;
+
+use crate::model::Input;
 
 /// What became of a record (invariant 6; re-routed records never reach the merge).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,28 +203,6 @@ pub fn room_night(row: &RoomNightRow) -> String {
         sources.join(" "),
         row.rule_set
     )
-}
-
-/// A log as text: a line per record, a line per change.
-pub fn log(log: &[Input]) -> String {
-    let mut text = String::new();
-    for record in log {
-        let order =
-            if record.order == record.offset { String::new() } else { format!(" (retried from {})", record.order) };
-        let head = format!("{}{order} {} {}", record.offset, record.source, record.id);
-        let _ = match &record.what {
-            What::Tick(millis) => writeln!(text, "{} tick {millis}", record.offset),
-            What::Reset { source } => writeln!(text, "{} reset of {source}", record.offset),
-            What::Changes { property, .. } => writeln!(text, "{head} for {property}"),
-        };
-        if let What::Changes { changes, .. } = &record.what {
-            for change in changes {
-                let revision = change.revision.as_ref().map(|revision| format!("r{revision} ")).unwrap_or_default();
-                let _ = writeln!(text, "    {revision}{:?}", change.action);
-            }
-        }
-    }
-    text
 }
 
 /// Panics, with the differing rows and the log that led there, unless both are the same.

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use concord::change::{Action, Change, FieldChange, LineChange, Reference, RoomNights, Scope};
 use concord::types::{Amount, Currency, Day, Days, Money, Revision, Status, Value};
 
-use super::{Input, Setup, What, run};
+use super::{Configuration, Input, Setup, What, run};
 use crate::fixed_rules::{FixedRules, Pattern};
-use crate::tables::{RecordOutcome, Tables};
+use crate::real;
+use crate::tables::{RecordOutcome, Tables, assert_same};
 
 fn setup() -> Setup {
     let rooms = [("101", "DBL"), ("102", "TWN"), ("103", "DBL")];
@@ -42,6 +43,7 @@ fn rules() -> FixedRules {
             of(None, Some("ota")),
         ],
         capacity: vec![of(Some(Status::CheckedIn), None), of(None, Some("pms")), of(None, Some("ota"))],
+        capacity_rule: "rooms".into(),
         equal_within: BTreeMap::from([("price".to_owned(), 100)]),
         ..FixedRules::default()
     }
@@ -101,12 +103,27 @@ impl Log {
         self
     }
 
-    fn run(&self) -> Tables {
-        run(&setup(), &mut rules(), &self.0)
+    /// Other rules, under the name `test@2`.
+    fn rules(mut self, rules: FixedRules) -> Log {
+        let offset = self.0.len() as u64;
+        let setup = Setup { rule_set_label: "test@2#0".into(), ..setup() };
+        self.0.push(record(offset, offset, "", "", What::Configure(Box::new(Configuration { setup, rules }))));
+        self
     }
 
+    fn run(&self) -> Tables {
+        self.run_by(rules())
+    }
+
+    /// The model's tables; the real merge, where it is there, has to give the same, however batches are cut.
     fn run_by(&self, rules: FixedRules) -> Tables {
-        run(&setup(), &mut rules.clone(), &self.0)
+        let tables = run(&setup(), &mut rules.clone(), &self.0);
+        for cuts in [Vec::new(), (1..self.0.len()).collect()] {
+            if let Some(real) = real::run(&setup(), &rules, &self.0, &cuts) {
+                assert_same(&tables, &real, &format!("model left, real right, batches cut at {cuts:?}"), &self.0);
+            }
+        }
+        tables
     }
 }
 

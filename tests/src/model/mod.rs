@@ -16,14 +16,17 @@ mod take;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod invariants;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use concord::change::Change;
 use concord::policy::Policy;
-use concord::rows::DeadLetterKind;
+use concord::rows::{Cause, DeadLetterKind};
 
+use crate::fixed_rules::FixedRules;
 use crate::tables::{RecordOutcome, Tables};
 use claims::Claims;
 use publish::Published;
@@ -57,10 +60,19 @@ pub enum What {
     Reset {
         source: String,
     },
+    /// Another configuration is in force from here on.
+    Configure(Box<Configuration>),
+}
+
+/// Rules and master data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    pub setup: Setup,
+    pub rules: FixedRules,
 }
 
 /// What is configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
     pub partition: u32,
     /// `name@version#hash`.
@@ -116,7 +128,15 @@ pub fn run(setup: &Setup, policy: &mut dyn Policy, log: &[Input]) -> Tables {
     let mut properties: BTreeMap<Name, Property> = BTreeMap::new();
     let mut clock = Clock::default();
     let mut tables = Tables::default();
+    let mut active: Option<Configuration> = None;
     for record in log {
+        if let What::Configure(configuration) = &record.what {
+            active = Some((**configuration).clone());
+        }
+        let (setup, policy): (&Setup, &mut dyn Policy) = match &mut active {
+            Some(active) => (&active.setup, &mut active.rules),
+            None => (setup, &mut *policy),
+        };
         let outcome = match &record.what {
             What::Tick(millis) => {
                 clock.tick(*millis);
@@ -126,14 +146,24 @@ pub fn run(setup: &Setup, policy: &mut dyn Policy, log: &[Input]) -> Tables {
                 properties.values_mut().for_each(|property| property.claims.reset(source));
                 RecordOutcome::Control
             }
+            What::Configure(_) => {
+                let mut rows = Vec::new();
+                for (name, property) in &mut properties {
+                    let parts = property_parts(property);
+                    rows.extend(publish::decide(setup, policy, name, parts, record, Cause::RuleChange));
+                }
+                tables.conflicts.extend(publish::number(rows));
+                RecordOutcome::Control
+            }
             What::Changes { property: name, changes } => {
                 let name: Name = name.as_str().into();
                 let property = properties.entry(name.clone()).or_default();
                 let outcome = merge(setup, clock, property, record, changes);
                 match outcome {
                     Ok(RecordOutcome::Merged) => {
-                        let decided = publish::decide(setup, policy, &name, property_parts(property), record);
-                        tables.conflicts.extend(decided);
+                        let parts = property_parts(property);
+                        let rows = publish::decide(setup, policy, &name, parts, record, Cause::Event);
+                        tables.conflicts.extend(publish::number(rows));
                         RecordOutcome::Merged
                     }
                     Ok(other) => other,

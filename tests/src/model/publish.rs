@@ -9,7 +9,7 @@ use concord::rows::{AuditClaim, Cause, ConflictKind, ConflictRow, Decision, Outc
 use concord::types::{Day, Status, Value};
 
 use super::claims::{Claims, LineKey};
-use super::rooms::{Guest, Memory, Night, Signature, assign, excess, seat};
+use super::rooms::{Guest, Memory, Night, Question, Said, Signature, assign, excess, seat};
 use super::stays::{Answer, ask, link, merge, spoken};
 use super::{Input, Name, Setup};
 
@@ -27,13 +27,14 @@ const OWN_COLUMNS: [&str; 3] = ["capacity", "availability", "closed"];
 /// The answer to a field of a room night.
 type FieldAnswers = BTreeMap<Night, BTreeMap<Name, (Answer, Value)>>;
 
-/// Decides a property anew. Gives the record's conflict rows.
+/// Decides a property anew. Gives the conflict rows, not numbered yet.
 pub(crate) fn decide(
     setup: &Setup,
     policy: &mut dyn Policy,
     property: &Name,
     (claims, memory, published): (&Claims, &mut Memory, &mut Published),
     record: &Input,
+    cause: Cause,
 ) -> Vec<ConflictRow> {
     let terms = policy.terms(property).unwrap_or_else(|_| Terms {
         class: "".into(),
@@ -41,17 +42,16 @@ pub(crate) fn decide(
         rule: concord::policy::FAULT_RULE.into(),
         no_show_keeps_first_night: false,
     });
-    let mut rows = Rows { setup, property, record, rows: Vec::new() };
+    let mut rows = Rows { setup, property, record, cause, rows: Vec::new() };
 
     let fields = answer_fields(policy, property, claims, memory);
     let linked = link(&claims.lines);
-    let before = |id: &Name, field: &str| memory.winners.get(&stay_key(id, field)).cloned();
     let stays: Vec<_> =
-        linked.stays.iter().map(|members| merge(policy, property, &claims.lines, members, &before)).collect();
+        linked.stays.iter().map(|members| merge(policy, property, &claims.lines, members, memory)).collect();
     let mut guests = assign(policy, setup, property, terms.no_show_keeps_first_night, stays, memory, record.offset);
     let capacity = |night: &Night| capacity(setup, property, &fields, night);
     let limit = |night: &Night| capacity(night).map(|rooms| rooms + i64::from(terms.overbook));
-    seat(&mut guests, memory, &limit);
+    seat(&mut guests, memory, &limit, cause, terms.overbook);
     let excess = excess(&guests, &limit);
 
     let doubts: Vec<BTreeSet<LineKey>> =
@@ -70,8 +70,9 @@ pub(crate) fn decide(
         contests,
         winners,
         excess,
+        overbook: terms.overbook,
     };
-    rows.finish()
+    rows.rows
 }
 
 fn answer_fields(policy: &mut dyn Policy, property: &Name, claims: &Claims, memory: &Memory) -> FieldAnswers {
@@ -108,26 +109,29 @@ fn capacity(setup: &Setup, property: &Name, fields: &FieldAnswers, night: &Night
     }
 }
 
-fn stay_key(id: &Name, field: &str) -> (Name, Day, Name, Name) {
+pub(crate) fn stay_key(id: &Name, field: &str) -> Question {
     ("".into(), Day::EPOCH, id.clone(), field.into())
 }
 
 /// Where a row about a stay stands: its arrival and counted type.
-fn place(guest: &Guest) -> (Day, Name) {
+fn place(guest: &Guest) -> Place {
     match &guest.stay.placement {
         Some(placement) => (placement.arrival, guest.counted_type.clone()),
         None => (Day::EPOCH, "".into()),
     }
 }
 
-type Contests = BTreeMap<(Name, Day, Name, Name), Signature>;
-type Winners = BTreeMap<(Name, Day, Name, Name), (Name, String)>;
+type Contests = BTreeMap<Question, Signature>;
+type Winners = BTreeMap<Question, Said>;
+/// (date, room type) of a conflict row.
+type Place = (Day, Name);
 
 /// The conflict rows of one record.
 struct Rows<'a> {
     setup: &'a Setup,
     property: &'a Name,
     record: &'a Input,
+    cause: Cause,
     rows: Vec<ConflictRow>,
 }
 
@@ -136,7 +140,7 @@ impl Rows<'_> {
         &mut self,
         kind: ConflictKind,
         decision: Decision,
-        (date, room_type): (Day, Name),
+        (date, room_type): Place,
         stay: Name,
         field: &str,
         rule: Name,
@@ -155,7 +159,7 @@ impl Rows<'_> {
             rule_id: rule,
             rule_set: self.setup.rule_set_label.as_str().into(),
             reason: "".into(),
-            cause: Cause::Event,
+            cause: self.cause,
             plugin: self.setup.plugin_label.as_str().into(),
             partition: self.setup.partition,
             offset: self.record.offset,
@@ -187,7 +191,7 @@ impl Rows<'_> {
 
     /// Contests that are new, changed or over. Gives those that are open, and every winner.
     fn contests(&mut self, fields: &FieldAnswers, guests: &[Guest], memory: &Memory) -> (Contests, Winners) {
-        let mut answers: BTreeMap<(Name, Day, Name, Name), (&Answer, (Day, Name))> = BTreeMap::new();
+        let mut answers: BTreeMap<Question, (&Answer, Place)> = BTreeMap::new();
         for (night, fields) in fields {
             for (field, (answer, _)) in fields {
                 let key = (night.0.clone(), night.1, "".into(), field.clone());
@@ -274,26 +278,25 @@ impl Rows<'_> {
             self.push(ConflictKind::Capacity, decision, at, "".into(), "excess", terms.rule.clone());
         }
     }
+}
 
-    /// In their order, numbered.
-    fn finish(mut self) -> Vec<ConflictRow> {
-        let key = |row: &ConflictRow| {
-            (
-                row.kind,
-                row.property.clone(),
-                row.date,
-                row.room_type.clone(),
-                row.stay.clone(),
-                row.field.clone(),
-                row.decision,
-            )
-        };
-        self.rows.sort_by_key(key);
-        for (seq, row) in (0..).zip(&mut self.rows) {
-            row.seq = seq;
-        }
-        self.rows
+/// Puts the rows of one record into their order (rule 23) and numbers them.
+pub(crate) fn number(mut rows: Vec<ConflictRow>) -> Vec<ConflictRow> {
+    rows.sort_by_key(|row| {
+        (
+            row.kind,
+            row.property.clone(),
+            row.date,
+            row.room_type.clone(),
+            row.stay.clone(),
+            row.field.clone(),
+            row.decision,
+        )
+    });
+    for (seq, row) in (0..).zip(&mut rows) {
+        row.seq = seq;
     }
+    rows
 }
 
 /// A row from the first claim or the first occupying stay on.
@@ -325,7 +328,7 @@ fn show_room_nights(
         let known = free.into_iter().chain(claimed).min().map(|rooms| rooms.max(0));
         let available = if value("closed") == Some(Value::Boolean(true)) { Some(0) } else { known };
         let small = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
-        let row = RoomNightRow {
+        let mut row = RoomNightRow {
             property: property.clone(),
             date: night.1,
             room_type: night.0.clone(),
@@ -343,6 +346,13 @@ fn show_room_nights(
             version: 0,
             log_time: 0,
         };
+        // The rule set is that of the row's last change.
+        if let Some(before) = published.room_nights.get(&night) {
+            let same = RoomNightRow { rule_set: before.rule_set.clone(), ..row.clone() };
+            if same == *before {
+                row = same;
+            }
+        }
         published.room_nights.insert(night, row);
     }
 }

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use concord::policy::{FAULT_RULE, Policy, RoomClaim};
-use concord::rows::Outcome;
+use concord::rows::{Cause, Outcome};
 use concord::types::{Day, Status};
 
 use super::claims::LineKey;
@@ -17,8 +17,12 @@ use super::{Name, Setup};
 /// (room type, night).
 pub(crate) type Night = (Name, Day);
 
-/// What a contest's row tells: the set of (source, value), the winner, the rule.
-pub(crate) type Signature = (BTreeSet<(Name, String)>, Name, Name);
+/// What is asked: a field of a room night (room type, night, no stay), or of a stay (no type, day 0, its id).
+pub(crate) type Question = (Name, Day, Name, Name);
+/// (source, value in words).
+pub(crate) type Said = (Name, String);
+/// What a contest's row tells: everything said, the winner, the rule.
+pub(crate) type Signature = (BTreeSet<Said>, Name, Name);
 
 /// What is remembered of a property's decisions.
 #[derive(Clone, Debug, Default)]
@@ -27,12 +31,13 @@ pub(crate) struct Memory {
     pub stays: BTreeMap<Name, Known>,
     /// Sets of lines that are in doubt.
     pub doubts: BTreeSet<BTreeSet<LineKey>>,
-    /// Open contests by (room type, night, stay, field).
-    pub contests: BTreeMap<(Name, Day, Name, Name), Signature>,
-    /// Winners and their values by the same key, for a policy that fails.
-    pub winners: BTreeMap<(Name, Day, Name, Name), (Name, String)>,
+    /// Open contests.
+    pub contests: BTreeMap<Question, Signature>,
+    /// Winners and their values, for a policy that fails.
+    pub winners: BTreeMap<Question, Said>,
     /// Stays beyond the limit and everybody who is there.
     pub excess: BTreeMap<Night, (i64, BTreeSet<Name>)>,
+    pub overbook: u32,
 }
 
 /// What is remembered of one stay.
@@ -47,6 +52,8 @@ pub(crate) struct Known {
     pub type_since: u64,
     /// What it claims, if it occupies nights.
     pub claim: Option<RoomsWanted>,
+    pub rank_rule: Name,
+    pub order: Order,
     pub outcome: Option<Outcome>,
     /// The room whose assignment it lost.
     pub lost: Option<Name>,
@@ -84,7 +91,7 @@ pub(crate) struct Guest {
 }
 
 /// The smaller key comes first: in house, higher priority, wanted earlier, earlier first line.
-type Order = (Reverse<bool>, Reverse<i32>, u64, (u64, u32));
+pub(crate) type Order = (Reverse<bool>, Reverse<i32>, u64, (u64, u32));
 
 impl Guest {
     pub fn order(&self) -> Order {
@@ -109,6 +116,8 @@ impl Guest {
             counted_type: self.counted_type.clone(),
             type_since: self.type_since,
             claim: self.claim(),
+            rank_rule: self.rank_rule.clone(),
+            order: self.order(),
             outcome: self.outcome(),
             lost: self.lost.clone(),
         }
@@ -167,6 +176,7 @@ pub(crate) fn assign(
             stay,
         });
     }
+    // By the type that each counted against before the record: which type it counts against now, the assignment decides.
     guests.sort_by_key(Guest::order);
     let mut given: Vec<(Name, BTreeSet<Day>)> = Vec::new();
     for guest in &mut guests {
@@ -195,7 +205,7 @@ pub(crate) fn assign(
     guests
 }
 
-/// Rule 11. A policy that fails leaves incumbents their rank and makes newcomers wait.
+/// Rule 11. A policy that fails leaves a stay the rank it had, so that incumbents keep their rooms; who has none waits.
 fn rank(
     policy: &mut dyn Policy,
     property: &Name,
@@ -217,16 +227,24 @@ fn rank(
         Err(_) => {
             let before = known.and_then(|known| known.claim.as_ref()).map(|claim| claim.rank.priority);
             let rank = Rank { in_house: status.in_house(), priority: before.unwrap_or(i32::MIN) };
-            (rank, FAULT_RULE.into(), before.is_none() && !status.in_house())
+            (rank, FAULT_RULE.into(), !status.in_house())
         }
     }
 }
 
 /// Decides who is accepted. `guests` stand in their order, highest first; `limit` is rooms plus overbooking of a
 /// night, `None` where it is unlimited.
-pub(crate) fn seat(guests: &mut [Guest], memory: &Memory, limit: &dyn Fn(&Night) -> Option<i64>) {
+pub(crate) fn seat(
+    guests: &mut [Guest],
+    memory: &Memory,
+    limit: &dyn Fn(&Night) -> Option<i64>,
+    cause: Cause,
+    overbook: u32,
+) {
+    let by_rules = cause == Cause::RuleChange;
+    let again = if by_rules { decided_again(guests, memory, overbook) } else { BTreeSet::new() };
     let mut hall = Hall { guests, limit };
-    let incumbents = incumbents(hall.guests, memory);
+    let incumbents = if by_rules { untouched(hall.guests, memory, &again) } else { incumbents(hall.guests, memory) };
     for at in &incumbents {
         hall.guests[*at].accepted = true;
     }
@@ -235,8 +253,10 @@ pub(crate) fn seat(guests: &mut [Guest], memory: &Memory, limit: &dyn Fn(&Night)
             let guest = &hall.guests[*at];
             let known = memory.stays.get(&guest.stay.id);
             let was_accepted = known.is_some_and(|known| known.outcome == Some(Outcome::Accepted));
-            let new = known.and_then(|known| known.claim.clone()) != guest.claim();
-            !guest.nights.is_empty() && !guest.fault && !incumbents.contains(at) && (new || was_accepted)
+            let before = known.and_then(|known| known.claim.clone());
+            let new = if by_rules { !same_nights(&before, &guest.claim()) } else { before != guest.claim() };
+            let asked = new || was_accepted || again.contains(at);
+            !guest.nights.is_empty() && !guest.fault && !incumbents.contains(at) && asked
         })
         .collect();
     hall.make_room(None);
@@ -249,6 +269,39 @@ pub(crate) fn seat(guests: &mut [Guest], memory: &Memory, limit: &dyn Fn(&Night)
             hall.guests[at].accepted = true;
         }
     }
+}
+
+fn same_nights(a: &Option<RoomsWanted>, b: &Option<RoomsWanted>) -> bool {
+    a.as_ref().map(|claim| (&claim.nights, &claim.room_type))
+        == b.as_ref().map(|claim| (&claim.nights, &claim.room_type))
+}
+
+/// Rule 13: the stays that a change of rules decides again, because their rule, their place relative to another stay
+/// or the overbooking changed.
+fn decided_again(guests: &[Guest], memory: &Memory, overbook: u32) -> BTreeSet<usize> {
+    let known = |guest: &Guest| memory.stays.get(&guest.stay.id).filter(|known| known.claim.is_some()).cloned();
+    let occupying = |guest: &&Guest| !guest.nights.is_empty();
+    let moved = |guest: &Guest, before: &Known| {
+        guests.iter().filter(occupying).any(|other| {
+            let other_before = known(other).map(|other| other.order);
+            other_before.is_some_and(|other_before| (before.order < other_before) != (guest.order() < other.order()))
+        })
+    };
+    let asked = |guest: &Guest| {
+        known(guest).is_some_and(|before| {
+            overbook != memory.overbook || before.rank_rule != guest.rank_rule || moved(guest, &before)
+        })
+    };
+    (0..guests.len()).filter(|at| !guests[*at].nights.is_empty() && !guests[*at].fault && asked(&guests[*at])).collect()
+}
+
+/// After a change of rules: who had rooms, wants the same and is not decided again.
+fn untouched(guests: &[Guest], memory: &Memory, again: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let keeps = |guest: &Guest| {
+        let accepted = memory.stays.get(&guest.stay.id).filter(|known| known.outcome == Some(Outcome::Accepted));
+        accepted.is_some_and(|known| known.claim.is_some() && same_nights(&known.claim, &guest.claim()))
+    };
+    (0..guests.len()).filter(|at| !again.contains(at) && keeps(&guests[*at])).collect()
 }
 
 /// Rule 14: stays that keep their rooms without being asked, because an accepted stay of before shares a line with

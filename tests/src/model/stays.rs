@@ -10,6 +10,8 @@ use concord::types::{Day, Money, Status, Value};
 
 use super::Name;
 use super::claims::{Claim as Told, Line, LineKey, Parts};
+use super::publish::stay_key;
+use super::rooms::{Memory, Said};
 
 /// The lines of one stay, by index, earliest first.
 pub(crate) type Members = Vec<usize>;
@@ -139,7 +141,7 @@ pub(crate) fn ask(
     subject: Subject,
     (kind, field): (ConflictKind, &str),
     mut spoken: Vec<Spoken>,
-    before: Option<&(Name, String)>,
+    before: Option<&Said>,
 ) -> Option<Answer> {
     if spoken.is_empty() {
         return None;
@@ -162,7 +164,7 @@ pub(crate) fn ask(
     Some(Answer { kind, field: field.into(), claims, winner, rule, contested })
 }
 
-fn still_claimed(claims: &[AuditClaim], before: Option<&(Name, String)>, differ: bool) -> Option<usize> {
+fn still_claimed(claims: &[AuditClaim], before: Option<&Said>, differ: bool) -> Option<usize> {
     if !differ {
         return Some(0);
     }
@@ -227,84 +229,117 @@ pub(crate) struct Stay {
     pub answers: Vec<Answer>,
 }
 
-/// Merges what the lines of a stay say. `before` gives the winner's (source, value) of a field before this record.
+/// Questions about one stay.
+struct Inquiry<'a> {
+    policy: &'a mut dyn Policy,
+    property: &'a Name,
+    lines: Vec<&'a Line>,
+    memory: &'a Memory,
+}
+
+impl<'a> Inquiry<'a> {
+    fn ask(&mut self, subject: Subject, kind: ConflictKind, field: &str, claims: Vec<Spoken>) -> Option<Answer> {
+        let before = self.memory.winners.get(&stay_key(&self.lines[0].id(), field));
+        ask(self.policy, (self.property, &"".into()), subject, (kind, field), claims, before)
+    }
+
+    fn status(&mut self) -> Option<Answer> {
+        let say = |line: &&Line| {
+            let status = line.status.value?;
+            Some(spoken(line.source(), &line.status, Claimed::Status(status), status.to_string()))
+        };
+        let claims = self.lines.iter().filter_map(say).collect();
+        self.ask(Subject::Status, ConflictKind::Status, "status", claims)
+    }
+
+    fn money(&mut self) -> Option<Answer> {
+        let say = |line: &&Line| {
+            let money = line.money.value?;
+            Some(spoken(line.source(), &line.money, Claimed::Value(Value::Money(money)), money.to_string()))
+        };
+        let claims = self.lines.iter().filter_map(say).collect();
+        self.ask(Subject::StayField("money"), ConflictKind::Field, "money", claims)
+    }
+
+    fn guests(&mut self) -> Option<Answer> {
+        let say = |line: &&Line| {
+            let guests = line.guests.value?;
+            let value = Claimed::Value(Value::Integer(guests.into()));
+            Some(spoken(line.source(), &line.guests, value, guests.to_string()))
+        };
+        let claims = self.lines.iter().filter_map(say).collect();
+        self.ask(Subject::StayField("guests"), ConflictKind::Field, "guests", claims)
+    }
+
+    /// The answer, and the placement with the room of the highest that agrees and names one (rule 12).
+    fn placement(&mut self) -> (Option<Answer>, Option<Placement>) {
+        let place = |line: &&'a Line| Some((*line, Placement::of(line.placement.value.as_ref()?)?));
+        let placed: Vec<(&Line, Placement)> = self.lines.iter().filter_map(place).collect();
+        let (answer, place) = self.highest(&placed, |_| true);
+        let (Some(mut answer), Some(mut place)) = (answer, place) else { return (None, None) };
+        answer.contested = !agree(&placed);
+        if place.room.is_empty() {
+            let (_, named) = self.highest(&placed, |p| !p.room.is_empty() && p.same_nights_and_type(&place));
+            if let Some(named) = named {
+                place.room = named.room;
+            }
+        }
+        (Some(answer), Some(place))
+    }
+
+    /// Whose placement holds among those that `take` lets pass.
+    fn highest(
+        &mut self,
+        placed: &[(&Line, Placement)],
+        take: impl Fn(&Placement) -> bool,
+    ) -> (Option<Answer>, Option<Placement>) {
+        let say = |(line, placement): &(&Line, Placement)| {
+            let text = placement.text();
+            spoken(line.source(), &line.placement, Claimed::Value(Value::Text(text.as_str().into())), text)
+        };
+        let claims = placed.iter().filter(|(_, placement)| take(placement)).map(say).collect();
+        let answer = self.ask(Subject::StayField("placement"), ConflictKind::Placement, "placement", claims);
+        let source = answer.as_ref().map(Answer::winner_source);
+        let found = placed.iter().find(|(line, _)| Some(line.source()) == source.as_ref());
+        (answer, found.map(|(_, placement)| placement.clone()))
+    }
+
+    fn winner(&self, answer: &Option<Answer>) -> Option<&'a Line> {
+        let source = answer.as_ref()?.winner_source();
+        self.lines.iter().copied().find(|line| *line.source() == source)
+    }
+}
+
+/// Merges what the lines of a stay say.
 pub(crate) fn merge(
     policy: &mut dyn Policy,
     property: &Name,
     lines: &[Line],
     members: &Members,
-    before: &dyn Fn(&Name, &str) -> Option<(Name, String)>,
+    memory: &Memory,
 ) -> Stay {
     let lines: Vec<&Line> = members.iter().map(|at| &lines[*at]).collect();
-    let id = lines[0].id();
-    let mut ask = |subject: Subject, kind: ConflictKind, field: &str, claims: Vec<Spoken>| {
-        ask(policy, (property, &"".into()), subject, (kind, field), claims, before(&id, field).as_ref())
-    };
-
-    let claims = lines.iter().filter_map(|line| {
-        let status = line.status.value?;
-        Some(spoken(line.source(), &line.status, Claimed::Status(status), status.to_string()))
-    });
-    let status = ask(Subject::Status, ConflictKind::Status, "status", claims.collect());
-
-    let placed: Vec<(&Line, Placement)> =
-        lines.iter().filter_map(|line| Some((*line, Placement::of(line.placement.value.as_ref()?)?))).collect();
-    let said = |(line, placement): &(&Line, Placement)| {
-        let text = placement.text();
-        spoken(line.source(), &line.placement, Claimed::Value(Value::Text(text.as_str().into())), text)
-    };
-    let subject = || Subject::StayField("placement");
-    let mut placement = ask(subject(), ConflictKind::Placement, "placement", placed.iter().map(said).collect());
-    let mut place = placement.as_ref().and_then(|answer| {
-        let source = answer.winner_source();
-        placed.iter().find(|(line, _)| *line.source() == source).map(|(_, placement)| placement.clone())
-    });
-    if let (Some(answer), Some(place)) = (&mut placement, &mut place) {
-        answer.contested = !agree(&placed);
-        if place.room.is_empty() {
-            let rooms = placed.iter().filter(|(_, p)| !p.room.is_empty() && p.same_nights_and_type(place));
-            let named = ask(subject(), ConflictKind::Placement, "placement", rooms.map(said).collect());
-            let source = named.map(|answer| answer.winner_source());
-            if let Some((_, p)) = placed.iter().find(|(line, _)| Some(line.source()) == source.as_ref()) {
-                place.room = p.room.clone();
-            }
-        }
-    }
-
-    let claims = lines.iter().filter_map(|line| {
-        let money = line.money.value?;
-        Some(spoken(line.source(), &line.money, Claimed::Value(Value::Money(money)), money.to_string()))
-    });
-    let money = ask(Subject::StayField("money"), ConflictKind::Field, "money", claims.collect());
-    let claims = lines.iter().filter_map(|line| {
-        let guests = line.guests.value?;
-        let value = Claimed::Value(Value::Integer(guests.into()));
-        Some(spoken(line.source(), &line.guests, value, guests.to_string()))
-    });
-    let guests = ask(Subject::StayField("guests"), ConflictKind::Field, "guests", claims.collect());
-
-    let winner = |answer: &Option<Answer>| {
-        let source = answer.as_ref()?.winner_source();
-        lines.iter().copied().find(|line| *line.source() == source)
-    };
+    let mut inquiry = Inquiry { policy, property, lines: lines.clone(), memory };
+    let (status, money, guests) = (inquiry.status(), inquiry.money(), inquiry.guests());
+    let (placement, place) = inquiry.placement();
     let references: BTreeSet<Name> = lines
         .iter()
         .flat_map(|line| line.references.value.iter().flatten())
         .map(|r| format!("{}:{}:{}", r.kind, r.issuer, r.value).into())
         .collect();
     Stay {
+        id: lines[0].id(),
         first: lines[0].first,
         keys: lines.iter().map(|line| line.key.clone()).collect(),
         lines: lines.iter().map(|line| line.id()).collect(),
         references: references.into_iter().collect(),
-        status: winner(&status).and_then(|line| line.status.value),
+        status: inquiry.winner(&status).and_then(|line| line.status.value),
         status_source: status.as_ref().map_or_else(|| "".into(), Answer::winner_source),
         status_rule: status.as_ref().map_or_else(|| "".into(), |answer| answer.rule.clone()),
         placement: place,
-        money: winner(&money).and_then(|line| line.money.value),
-        guests: winner(&guests).and_then(|line| line.guests.value),
+        money: inquiry.winner(&money).and_then(|line| line.money.value),
+        guests: inquiry.winner(&guests).and_then(|line| line.guests.value),
         answers: [status, placement, money, guests].into_iter().flatten().collect(),
-        id: id.clone(),
     }
 }
 

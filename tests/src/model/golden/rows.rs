@@ -185,3 +185,16 @@ fn r23_rows_of_one_record_are_ordered_by_kind() {
     assert_eq!(kinds[..3], ["link", "field", "room"]);
     assert!(kinds[3..].iter().all(|kind| *kind == "capacity") && kinds.len() > 3);
 }
+
+#[test]
+fn r21_the_rule_set_is_that_of_the_rows_last_change() {
+    let mut turned = rules();
+    turned.order.reverse();
+    let other_day = change(Action::InventorySet(nights("DBL", 5, 6, &[("price", Some(Value::Money(euros(80))))])));
+    let log = Log::new().from("ota", [price(100)]).from("pms", [price(120), other_day]).rules(turned);
+    let labels: Vec<_> = log.run().room_nights.iter().map(|row| row.rule_set.to_string()).collect();
+    assert_eq!(labels, ["test@2#0", "test@1#0"]);
+    assert_eq!(price_on(&log.run(), 1).unwrap(), "100.00 EUR ota");
+    assert_eq!(conflicts(&log.run())[1], "2 field contest price ota", "the winner changed");
+    assert_eq!(&*log.run().conflicts[1].rule_set, "test@2#0");
+}

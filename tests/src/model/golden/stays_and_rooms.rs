@@ -169,6 +169,38 @@ fn r13_a_cut_displaces_the_lowest() {
 }
 
 #[test]
+fn r13_a_rule_change_decides_again_only_where_something_changed() {
+    // The same order under other numbers: ota:b keeps waiting though it stands above web:a.
+    let mut shifted = rules();
+    shifted.capacity.insert(0, (Some(Status::NoShow), Some("pms".into())));
+    assert_eq!(verdicts(&waiting().rules(shifted).run())[0], "ota:b/b displaced");
+    // Another rule: it is decided again, and takes the room.
+    let renamed = FixedRules { capacity_rule: "rooms-2".into(), ..rules() };
+    let log = waiting().rules(renamed);
+    assert_eq!(verdicts(&log.run()), ["ota:b/b accepted", "pms:p/p cancelled", "web:a/a displaced"]);
+    let causes: Vec<_> =
+        log.run().conflicts.iter().filter(|row| row.offset == 4).map(|row| row.cause.as_str()).collect();
+    assert_eq!(causes, ["rule change", "rule change"]);
+}
+
+#[test]
+fn r13_a_rule_change_that_turns_the_order_turns_the_outcome() {
+    let log = Log::new().from("web", [booked("w", 1, 2).set()]).from("ota", [booked("o", 1, 2).set()]);
+    assert_eq!(verdicts(&log.run()), ["ota:o/o accepted", "web:w/w displaced"]);
+    let mut turned = rules();
+    turned.capacity.insert(0, (None, Some("web".into())));
+    assert_eq!(verdicts(&log.rules(turned).run()), ["ota:o/o displaced", "web:w/w accepted"]);
+}
+
+#[test]
+fn r13_less_overbooking_is_a_cut_and_more_lets_the_displaced_in() {
+    let more = || FixedRules { overbook: 1, ..rules() };
+    let log = || Log::new().from("web", [booked("w", 1, 2).set()]).from("ota", [booked("o", 1, 2).set()]).rules(more());
+    assert_eq!(verdicts(&log().run()), ["ota:o/o accepted", "web:w/w accepted"]);
+    assert_eq!(verdicts(&log().rules(rules()).run()), ["ota:o/o accepted", "web:w/w displaced"]);
+}
+
+#[test]
 fn r13_never_more_than_needed() {
     // The newcomer needs nights 1 and 2; web:long alone frees both, so web:later keeps its room.
     let log = Log::new()
@@ -348,4 +380,30 @@ fn r20_close_enough_suppresses_the_row_and_the_order_still_names_the_value() {
     assert!(log.run().conflicts.is_empty());
     let far = log.from("web", [cents(-1)]);
     assert_eq!(conflicts(&far.run()), ["2 field contest price pms"], "the largest against the smallest");
+}
+
+fn failing(question: &str) -> FixedRules {
+    FixedRules { failing: [question.to_owned()].into(), ..rules() }
+}
+
+#[test]
+fn where_the_policy_fails_the_published_value_stays_while_someone_claims_it() {
+    let log = || Log::new().from("ota", [price(100)]).from("pms", [price(120)]).rules(failing("price"));
+    assert_eq!(price_on(&log().run(), 1).unwrap(), "120.00 EUR pms");
+    assert_eq!(log().run().conflicts[1].rule_id.as_ref(), "!fault");
+    let other = log().from("web", [price(120)]).from("pms", [price(130)]);
+    assert_eq!(price_on(&other.run(), 1).unwrap(), "120.00 EUR web");
+    let nobody = other.from("web", [price(140)]);
+    assert_eq!(price_on(&nobody.run(), 1), None, "no decision, no value");
+}
+
+#[test]
+fn where_the_policy_fails_incumbents_keep_their_rooms_and_newcomers_wait() {
+    let log = Log::new()
+        .from("web", [booked("w", 1, 2).set()])
+        .rules(failing("rank"))
+        .from("pms", [booked("p", 1, 2).set(), booked("free", 5, 6).set()]);
+    assert_eq!(verdicts(&log.run()), ["pms:free/free displaced", "pms:p/p displaced", "web:w/w accepted"]);
+    let well = log.rules(rules());
+    assert_eq!(verdicts(&well.run())[0], "pms:free/free accepted");
 }
