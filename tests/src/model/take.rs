@@ -119,13 +119,6 @@ impl Taker<'_> {
         field: &FieldChange,
     ) -> Result<Verdict, Rejection> {
         let key = (room_type.clone(), day, field.name.clone(), self.source.clone());
-        if !self.claims.inventory.contains_key(&key) {
-            for (source, scope, floor) in &self.claims.scopes {
-                if *source == self.source && covers(scope, &key) && older(stamp, floor)? {
-                    return Ok(Verdict::Stale);
-                }
-            }
-        }
         self.claim_inventory(stamp, key, field.value.clone())
     }
 
@@ -136,16 +129,32 @@ impl Taker<'_> {
         key: InventoryKey,
         value: Option<Value>,
     ) -> Result<Verdict, Rejection> {
-        let known = self.claims.inventory.get(&key);
-        let present = known.and_then(|claim| claim.value.clone().flatten());
-        if stamp.by_content() && present == value {
+        let mut claim = match self.claims.inventory.get(&key) {
+            Some(claim) => claim.clone(),
+            None => self.unknown_claim(&key)?,
+        };
+        if stamp.by_content() && claim.value.clone().flatten() == value {
             return Ok(Verdict::Duplicate);
         }
-        let verdict = known.map_or(Ok(Verdict::Taken), |claim| claim.judge(stamp, &value))?;
+        let verdict = claim.judge(stamp, &value)?;
         if verdict == Verdict::Taken {
-            self.claims.inventory.entry(key).or_default().take(stamp, value.clone(), value);
+            claim.take(stamp, value.clone(), value);
+            self.claims.inventory.insert(key, claim);
         }
         Ok(verdict)
+    }
+
+    /// A claim that was never made, as the replacements left it that spoke about it all the same (rule 5).
+    fn unknown_claim(&self, key: &InventoryKey) -> Result<Claim<Option<Value>>, Rejection> {
+        let mut claim = Claim::default();
+        for (_, _, floor) in self.claims.scopes.iter().filter(|(of, scope, _)| *of == self.source && covers(scope, key))
+        {
+            let stamp = Stamp { revision: floor.revision.clone(), order: floor.order, hash_id: false };
+            if claim.judge(&stamp, &None)? == Verdict::Taken {
+                claim.take(&stamp, None, None);
+            }
+        }
+        Ok(claim)
     }
 
     /// Sets what is listed, withdraws the rest of the scope, and remembers that there is nothing else in it

@@ -158,6 +158,20 @@ fn r03_a_line_born_cancelled_waits_for_a_higher_revision() {
 }
 
 #[test]
+fn r03_what_comes_first_within_a_record_is_known_first() {
+    let born = Log::new().from("ota", [cancel("a"), booked("a", 1, 2).set()]);
+    assert_eq!(verdicts(&born.run()), ["ota:a/a cancelled"]);
+    let with_more = Log::new()
+        .from("ota", [booked("a", 1, 2).status(Status::Cancelled).set()])
+        .from("ota", [booked("a", 1, 2).set()]);
+    assert_eq!(
+        stays(&with_more.run()),
+        ["ota:a/a 1 DBL accepted reinstated"],
+        "a cancelled booking, not a cancellation alone"
+    );
+}
+
+#[test]
 fn r04_confirmed_after_a_cancellation_means_reinstated() {
     let log = Log::new()
         .from("ota", [booked("a", 1, 2).set()])
@@ -193,6 +207,8 @@ fn r05_an_older_record_cannot_bring_back_what_a_replacement_left_out() {
         .from("pms", [revised(4, price(100))])
         .from("pms", [revised(5, rooms(4))]);
     assert_eq!(outcomes(&inventory.run()), "msm");
+    let later = inventory.from("pms", [price(90)]).from("pms", [revised(4, price(80))]);
+    assert_eq!(outcomes(&later.run()), "msmms", "what is set without a revision leaves the highest");
 }
 
 #[test]

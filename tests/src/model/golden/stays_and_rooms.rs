@@ -93,6 +93,30 @@ fn r10_cancelled_lines_are_set_aside() {
 }
 
 #[test]
+fn r10_a_cancelled_line_and_an_active_one_that_remain_single_are_no_doubt() {
+    // ota has cancelled one of two rooms, pms not yet: the other room stays one stay.
+    let line = |name: &str| booked(name, 1, 2).room_type("TWN").refs(&["v"]);
+    let log = Log::new()
+        .from("pms", [replace("p", [line("1"), line("2")])])
+        .from("ota", [replace("o", [line("x"), line("y").status(Status::Cancelled)])]);
+    assert_eq!(verdicts(&log.run()), ["ota:o/y cancelled", "pms:p/1 accepted", "pms:p/2 accepted"]);
+    assert_eq!(lines_of(&log.run(), "pms:p/1"), "pms:p/1 ota:o/x");
+    assert!(log.run().conflicts.is_empty());
+}
+
+#[test]
+fn r10_a_retried_line_pairs_by_its_original_order_and_is_named_by_its_retry() {
+    let line = |name: &str| booked(name, 1, 2).room_type("TWN").refs(&["v"]);
+    let log = Log::new()
+        .tick(1)
+        .from("pms", [line("2").of("p")])
+        .from("ota", [line("x").of("o"), line("y").of("o")])
+        .retried(0, "pms", [line("1").of("p")]);
+    assert_eq!(lines_of(&log.run(), "ota:o/x"), "ota:o/x pms:p/1");
+    assert_eq!(lines_of(&log.run(), "pms:p/2"), "pms:p/2 ota:o/y");
+}
+
+#[test]
 fn r10_a_corrected_reference_separates_and_an_ended_id_is_merged() {
     let log = Log::new()
         .from("ota", [booked("b", 1, 2).room_type("TWN").refs(&["v9"]).set()])
