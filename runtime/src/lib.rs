@@ -15,6 +15,8 @@ pub mod log;
 
 pub mod plugin;
 
+pub mod deliver;
+
 pub mod change;
 pub mod mapping;
 

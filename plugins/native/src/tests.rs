@@ -1,3 +1,5 @@
+//! The format, document by document: what each becomes, and what is refused with which words.
+
 use concord_plugin::{Action, Decimal, Revision, Status, Value, time};
 
 use super::*;

@@ -13,11 +13,9 @@ use bytes::Bytes;
 use super::open::{OpenLog, Pipeline, author, check_proposal, configuration_records};
 use super::{Found, PipelineArgument, print};
 use crate::config::{Document, Proposal};
-use crate::event::{Event, Key, content_id, trim_json};
-use crate::log::partitioner::partition;
+use crate::deliver::Deliverer;
 use crate::log::{NewRecord, Partition};
-use crate::plugin::{Delivery, Normalizer, Split};
-use crate::types::Day;
+use crate::plugin::Delivery;
 use crate::worker::now_millis;
 
 pub const EXAMPLES: &str = "Examples:
@@ -75,10 +73,7 @@ struct Tally {
 
 struct Appender {
     log: OpenLog,
-    partitions: u32,
-    source: String,
-    document: Document,
-    normalizer: Normalizer,
+    deliverer: Deliverer,
     attributes: Vec<(String, String)>,
     gathered: BTreeMap<Partition, Vec<NewRecord>>,
     gathered_bytes: usize,
@@ -89,15 +84,12 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
     let pipeline = Pipeline::open(&arguments.pipeline.config)?;
     pipeline.prepare()?;
     let (document, plugin, log) = active(&pipeline, &arguments.source).await?;
-    let host = pipeline.host()?;
-    let normalizer = crate::worker::active::normalizer(&host, &document, &plugin)?;
     let partitions = log.status().await?.identity.partitions;
+    let deliverer = Deliverer::new(&pipeline.host()?, &document, &arguments.source, &plugin, partitions)?;
     let mut appender = Appender {
         log,
-        partitions,
-        source: arguments.source.clone(),
-        document,
-        normalizer,
+        // `active` has looked for the source.
+        deliverer: deliverer.context("the source is not in the configuration")?,
         attributes: arguments.attributes.clone(),
         gathered: BTreeMap::new(),
         gathered_bytes: 0,
@@ -144,7 +136,7 @@ async fn active(pipeline: &Pipeline, source: &str) -> Result<(Document, Bytes, O
     let Some(settings) = proposal.document.sources.get(source) else { bail!(unknown(&proposal.document)) };
     let plugin = proposal.plugin_bytes.get(&settings.plugin.digest).context("the source's plugin")?.clone();
     check_proposal(&pipeline.host()?, &proposal, &pipeline.file)?;
-    let records = configuration_records(&proposal, &key, &author(None, &pipeline.file), Some("first start"))?;
+    let records = configuration_records(&proposal, None, &key, &author(None, &pipeline.file), Some("first start"))?;
     log.append(0, records).await?;
     Ok((proposal.document, plugin, log))
 }
@@ -178,76 +170,27 @@ impl Appender {
     /// One delivery: split, put into events, gathered.
     async fn delivery(&mut self, name: &str, body: Bytes, content_type: &str, arguments: &Arguments) -> Result<()> {
         self.tally.deliveries += 1;
-        let body = trim_json(&body, Some(content_type));
         let id = match &arguments.id {
-            Some(id) if arguments.lines || arguments.files.len() > 1 => format!("{id}-{}", self.tally.deliveries),
-            Some(id) => id.clone(),
-            None => content_id(&self.source, Some(content_type), &self.attributes, &body),
+            Some(id) if arguments.lines || arguments.files.len() > 1 => Some(format!("{id}-{}", self.tally.deliveries)),
+            id => id.clone(),
         };
-        let delivery =
-            Delivery { content_type: content_type.to_owned(), attributes: self.attributes.clone(), body: body.clone() };
-        let Some(settings) = self.document.sources.get(self.source.as_str()) else { return Ok(()) };
-        let parts = match self.normalizer.split(&settings.settings, &delivery)? {
-            Split::Routed(parts) => parts
-                .into_iter()
-                .map(|part| {
-                    let property = settings.mapping.property(&part.property).unwrap_or(part.property);
-                    (property.to_string(), part.date, part.body.unwrap_or_else(|| body.clone()))
-                })
-                .collect(),
-            Split::Rejected(reason) | Split::Fault(reason) | Split::TooLarge(reason) => {
-                self.tally.rejected += 1;
-                eprintln!("{name}: {reason}");
-                // Its normalizer will say the same, and the dead letter keeps it.
-                vec![(self.source.clone(), Day::EPOCH, body)]
-            }
-        };
-        let several = parts.len() > 1;
-        for (number, (property, date, body)) in (1..).zip(parts) {
-            let id = if several { format!("{id}#{number}") } else { id.clone() };
-            self.gather(name, &property, date, id, content_type, body)?;
+        let delivery = Delivery { content_type: content_type.to_owned(), attributes: self.attributes.clone(), body };
+        let delivered = self.deliverer.deliver(delivery, id.as_deref(), now_millis())?;
+        if let Some(reason) = delivered.rejected {
+            self.tally.rejected += 1;
+            eprintln!("{name}: {reason}");
+        }
+        for reason in delivered.refused {
+            self.tally.refused += 1;
+            eprintln!("{name}: {reason}; not appended");
+        }
+        for (target, record) in delivered.records {
+            self.gathered_bytes += record.value.len();
+            self.gathered.entry(target).or_default().push(record);
         }
         if self.gathered_bytes >= BYTES_AT_ONCE || self.gathered.values().map(Vec::len).sum::<usize>() >= AT_ONCE {
             self.flush().await?;
         }
-        Ok(())
-    }
-
-    fn gather(
-        &mut self,
-        name: &str,
-        property: &str,
-        date: Day,
-        id: String,
-        content_type: &str,
-        body: Bytes,
-    ) -> Result<()> {
-        let limit = self.document.limits.max_record_bytes;
-        if body.len() as u64 > limit {
-            self.tally.refused += 1;
-            eprintln!(
-                "{name}: {} bytes are more than a record may have ({limit}, log.max_record_bytes); not appended",
-                body.len()
-            );
-            return Ok(());
-        }
-        let now = now_millis();
-        let event = Event {
-            source: self.source.clone(),
-            id,
-            r#type: "delivery".to_owned(),
-            time: Some(now.saturating_mul(1000)),
-            subject: None,
-            datacontenttype: Some(content_type.to_owned()),
-            data: body,
-            attributes: self.attributes.clone(),
-        };
-        let key = Key::new(property, date).with_context(|| name.to_owned())?;
-        let value = event.write().with_context(|| name.to_owned())?;
-        self.gathered_bytes += value.len();
-        let target = partition(key.property.as_bytes(), self.partitions);
-        let record = NewRecord { key: Some(key.to_bytes()), value, timestamp: now };
-        self.gathered.entry(target).or_default().push(record);
         Ok(())
     }
 

@@ -47,8 +47,9 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
     let sequence = if changes.is_empty() || arguments.dry_run {
         None
     } else {
+        let follows = found.as_ref().map(|f| f.sequence);
         let author = author(arguments.author.as_deref(), &pipeline.file);
-        let records = configuration_records(&proposal, &key, &author, arguments.reason.as_deref())?;
+        let records = configuration_records(&proposal, follows, &key, &author, arguments.reason.as_deref())?;
         let last = records.len() as u64;
         Some(log.append(0, records).await? + last - 1)
     };

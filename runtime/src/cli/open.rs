@@ -232,56 +232,64 @@ impl Pipeline {
         }
     }
 
-    /// The configuration in force as partition 0 has it: from ClickHouse, else from the log's beginning.
-    /// `None` before the first start.
+    /// The configuration in force as partition 0 has it: in ClickHouse, and after it in the log's part that is
+    /// not yet decided. `None` before the first start.
     pub async fn active(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
+        let mut found = None;
+        let mut next = None;
         if let Some(store) = store
             && store.schema_version().await.unwrap_or(0) > 0
         {
             let state = PartitionState::read(&store.load_partition(0).await?.entries).map_err(anyhow::Error::msg)?;
+            next = state.checkpoint.as_ref().map(|c| c.next);
             if let Some(active) = &state.active {
                 let document = Document::from_bytes(&active.document)?;
-                return Ok(Some(ActiveFound { sequence: active.sequence, document, state }));
+                found = Some(ActiveFound { sequence: active.sequence, document, state });
             }
         }
         match log {
-            OpenLog::Here(log) => first_configuration(&**log, key).await,
+            OpenLog::Here(log) => later_configuration(&**log, key, next, found).await,
+            OpenLog::There(_) if found.is_some() => Ok(found),
             OpenLog::There(_) => bail!("the running process has no configuration yet; try again in a moment"),
         }
     }
 }
 
-/// The last of the configurations that stand at the beginning of partition 0, before any event.
-async fn first_configuration<L: Log>(log: &L, key: &ControlKey) -> Result<Option<ActiveFound>> {
+/// What the rest of partition 0 makes of the configuration found so far.
+async fn later_configuration<L: Log>(
+    log: &L,
+    key: &ControlKey,
+    next: Option<Offset>,
+    mut found: Option<ActiveFound>,
+) -> Result<Option<ActiveFound>> {
     let (first, end) = log.bounds(0).await?;
-    let (mut offset, mut state, mut found) = (first, PartitionState::default(), None);
+    let mut offset = next.unwrap_or(first).max(first);
+    let mut pieces = found.as_ref().map(|f| f.state.pieces.clone()).unwrap_or_default();
     while offset < end {
         for record in log.read(0, offset, 1024, 4 << 20).await? {
             offset = record.offset + 1;
-            let Parsed::Control(signed) = event::parse(&record.value, key) else {
-                if found.is_some() {
-                    offset = end;
-                    break;
-                }
-                continue;
-            };
+            let Parsed::Control(signed) = event::parse(&record.value, key) else { continue };
             match signed.control {
                 Control::Plugin { digest, part, parts, bytes } => {
-                    state.pieces.insert((digest, part), Piece { parts, bytes });
+                    pieces.insert((digest, part), Piece { parts, bytes });
                 }
-                Control::Configuration { document, .. } => {
-                    found = Some((record.offset, Document::from_bytes(&document)?));
+                Control::Configuration { follows, document, .. } if follows == found.as_ref().map(|f| f.sequence) => {
+                    let state = PartitionState { pieces: pieces.clone(), ..PartitionState::default() };
+                    let document = Document::from_bytes(&document)?;
+                    found = Some(ActiveFound { sequence: record.offset, document, state });
                 }
                 _ => {}
             }
         }
     }
-    Ok(found.map(|(sequence, document)| ActiveFound { sequence, document, state }))
+    Ok(found)
 }
 
-/// The records that put a proposal into force: its plugins, then the configuration.
+/// The records that put a proposal into force in place of the configuration with the number `follows`: its
+/// plugins, then the configuration.
 pub fn configuration_records(
     proposal: &Proposal,
+    follows: Option<u64>,
     key: &ControlKey,
     author: &str,
     reason: Option<&str>,
@@ -293,6 +301,7 @@ pub fn configuration_records(
     }
     controls.push(Control::Configuration {
         sequence: None,
+        follows,
         reason: reason.map(str::to_owned),
         document: proposal.document.to_bytes().into(),
     });

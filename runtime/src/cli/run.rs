@@ -81,8 +81,13 @@ where
         None => {
             let proposal = proposal?;
             open::check_proposal(host, &proposal, &pipeline.file)?;
-            let records =
-                open::configuration_records(&proposal, key, &open::author(None, &pipeline.file), Some("first start"))?;
+            let records = open::configuration_records(
+                &proposal,
+                None,
+                key,
+                &open::author(None, &pipeline.file),
+                Some("first start"),
+            )?;
             log.append(0, records).await?;
         }
         Some(active) => match proposal {

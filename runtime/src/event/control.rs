@@ -18,6 +18,9 @@ pub enum Control {
         /// Its offset on partition 0. `None` on partition 0 itself, where the record's own offset is
         /// meant; the copies on the others name it, and are worth nothing without it.
         sequence: Option<u64>,
+        /// The sequence number of the configuration that its author saw in force. Partition 0 takes it only
+        /// while that one is in force: an old record repeated, or one of two at the same time, is refused.
+        follows: Option<u64>,
         /// Why, in the author's words.
         reason: Option<String>,
         /// JSON, byte for byte.
@@ -100,8 +103,9 @@ impl Control {
         let json = Some("application/json");
         let mut fields = Fields::default();
         match self {
-            Control::Configuration { sequence, reason, document } => {
+            Control::Configuration { sequence, follows, reason, document } => {
                 fields.put_option("sequence", sequence.map(|n| n.to_string()));
+                fields.put_option("follows", follows.map(|n| n.to_string()));
                 fields.put_option("reason", reason.clone());
                 (fields.0, json, document.clone())
             }
@@ -150,6 +154,7 @@ impl Control {
         Ok(match event.r#type.as_str() {
             CONFIGURATION => Control::Configuration {
                 sequence: sequence()?,
+                follows: event.attribute("follows").map(|_| number(event, "follows")).transpose()?,
                 reason: event.attribute("reason").map(str::to_owned),
                 document: document(data())?,
             },

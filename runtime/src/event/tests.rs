@@ -219,8 +219,13 @@ fn controls() -> Vec<Control> {
         value: value.clone(),
     };
     vec![
-        Control::Configuration { sequence: None, reason: None, document: value.clone() },
-        Control::Configuration { sequence: Some(7), reason: Some("a new season".into()), document: value.clone() },
+        Control::Configuration { sequence: None, follows: None, reason: None, document: value.clone() },
+        Control::Configuration {
+            sequence: Some(7),
+            follows: Some(3),
+            reason: Some("a new season".into()),
+            document: value.clone(),
+        },
         Control::Plugin { digest: sha256_hex(b"x"), part: 0, parts: 1, bytes: Bytes::from_static(b"\0asm") },
         Control::Owner { instance: "host-1/4711".into() },
         Control::Tick { millis: -1 },
@@ -243,7 +248,8 @@ fn control_records_are_read_as_written() {
         let signed = Signed { control, id: "id".into(), author: "anna".into(), time: Some(1_000_000) };
         assert_eq!(parse(&value, &key()), Parsed::Control(Box::new(signed)));
     }
-    let broken = Control::Configuration { sequence: None, reason: None, document: Bytes::from_static(b"{") };
+    let broken =
+        Control::Configuration { sequence: None, follows: None, reason: None, document: Bytes::from_static(b"{") };
     assert!(sign_and_write(&broken, &key(), "id", "anna", 0).is_err());
     assert!(sign_and_write(&Control::Tick { millis: 0 }, &key(), "id", "a\nb", 0).is_err());
 }

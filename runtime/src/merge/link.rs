@@ -75,13 +75,14 @@ pub(super) fn group(lines: &[&Line]) -> Grouping {
 
 /// Lines of equal arrival and booked type pair in line order: the first of each source, the second, ...
 fn pair<'l>(lines: &[&'l Line]) -> Vec<Vec<&'l Line>> {
-    type Likeness = (Option<Day>, Option<Arc<str>>, usize);
-    let mut ordinal: BTreeMap<(&str, Option<Day>, Option<Arc<str>>), usize> = BTreeMap::new();
-    let mut tuples: BTreeMap<Likeness, Vec<&Line>> = BTreeMap::new();
+    /// Arrival and booked type.
+    type Likeness = (Option<Day>, Option<Arc<str>>);
+    let mut ordinal: BTreeMap<(&str, Likeness), usize> = BTreeMap::new();
+    let mut tuples: BTreeMap<(Likeness, usize), Vec<&Line>> = BTreeMap::new();
     for line in lines {
-        let parts = &line.placement.value;
-        let nth = ordinal.entry((line.source(), parts.arrival, parts.room_type.clone())).or_default();
-        tuples.entry((parts.arrival, parts.room_type.clone(), *nth)).or_default().push(line);
+        let likeness = (line.placement.value.arrival, line.placement.value.room_type.clone());
+        let nth = ordinal.entry((line.source(), likeness.clone())).or_default();
+        tuples.entry((likeness, *nth)).or_default().push(line);
         *nth += 1;
     }
     tuples.into_values().collect()

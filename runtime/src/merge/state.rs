@@ -498,12 +498,12 @@ impl Property {
                 self.index.occupancy.remove(&key);
             }
         }
-        if let Some(room) = stay.placement.as_ref().and_then(|p| p.room.as_ref()) {
-            if let Some(stays) = self.index.rooms.get_mut(room) {
-                stays.remove(&stay.id);
-                if stays.is_empty() {
-                    self.index.rooms.remove(room);
-                }
+        if let Some(room) = stay.placement.as_ref().and_then(|p| p.room.as_ref())
+            && let Some(stays) = self.index.rooms.get_mut(room)
+        {
+            stays.remove(&stay.id);
+            if stays.is_empty() {
+                self.index.rooms.remove(room);
             }
         }
     }

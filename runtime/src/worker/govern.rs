@@ -34,7 +34,12 @@ impl<L: Log> Worker<L> {
                 self.pending.state.push(row);
                 self.state.pieces.insert((digest.clone(), *part), piece);
             }
-            Control::Configuration { sequence, document, .. } => {
+            Control::Configuration { sequence, follows, document, .. } => {
+                if self.partition == 0 && *follows != self.checkpoint.configuration {
+                    let why = "it was made while another configuration was in force, or is an old record repeated; \
+                               look at what is in force and apply again";
+                    return self.refuse(signed, &prepared, why);
+                }
                 let Some(sequence) = self.sequence(*sequence, offset) else {
                     return self.refuse(signed, &prepared, "a copy of a configuration needs its sequence number");
                 };
@@ -131,8 +136,12 @@ impl<L: Log> Worker<L> {
             for digest in self.active.document.plugins().keys() {
                 copies.extend(self.pieces(digest));
             }
-            let reason = reason_of(signed);
-            copies.push(Control::Configuration { sequence: Some(sequence), reason, document: bytes });
+            copies.push(Control::Configuration {
+                sequence: Some(sequence),
+                follows: None,
+                reason: reason_of(signed),
+                document: bytes,
+            });
             self.copy_to_all(&copies, signed, prepared.log_time).await?;
         }
         self.drop_old_pieces();

@@ -1,3 +1,5 @@
+//! The strict JSON reader: what it takes, what it refuses, and where it says the fault is.
+
 use super::*;
 
 fn refused(input: &[u8]) -> String {
