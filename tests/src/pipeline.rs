@@ -265,17 +265,18 @@ pub async fn until_idle_on<L: Log>(
     worker::run(shared.clone(), partitions, Mode { until_idle: true, tick: None }, never).await
 }
 
-/// The records that put the files as they are into force, with a timestamp of the test's.
-pub fn configuration(files: &Files, timestamp: i64) -> Vec<NewRecord> {
+/// The records that put the files as they are into force in place of the configuration with the number `follows`,
+/// with a timestamp of the test's.
+pub fn configuration(files: &Files, follows: Option<u64>, timestamp: i64) -> Vec<NewRecord> {
     let file = files.pipeline();
     let proposal = Proposal::read(&file).expect("files that can be applied");
     check_proposal(&host(), &proposal, &file).expect("plugins and rules that can be applied");
-    proposal_records(&proposal, timestamp)
+    proposal_records(&proposal, follows, timestamp)
 }
 
 /// The same without looking at what is proposed.
-pub fn proposal_records(proposal: &Proposal, timestamp: i64) -> Vec<NewRecord> {
-    let mut records = configuration_records(proposal, &key(), "tester", None).expect("records");
+pub fn proposal_records(proposal: &Proposal, follows: Option<u64>, timestamp: i64) -> Vec<NewRecord> {
+    let mut records = configuration_records(proposal, follows, &key(), "tester", None).expect("records");
     for record in &mut records {
         record.timestamp = timestamp;
     }

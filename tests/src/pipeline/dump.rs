@@ -161,7 +161,16 @@ fn rule_set(row: &Value) -> &str {
 
 fn room_night(row: &Value, at: &str) -> String {
     const KNOWN: [&str; 11] = [
-        "property", "date", "room_type", "capacity", "booked", "held", "available", "sources", "rule_set", "version",
+        "property",
+        "date",
+        "room_type",
+        "capacity",
+        "booked",
+        "held",
+        "available",
+        "sources",
+        "rule_set",
+        "version",
         "log_time",
     ];
     let of = |column: &str| plain(&row[column]);

@@ -74,13 +74,16 @@ struct Builder {
     deliverers: BTreeMap<String, Deliverer>,
     /// Where the records of each line stand.
     places: BTreeMap<usize, Vec<(Partition, Offset)>>,
+    /// Offset of the last configuration: the one that the next follows.
+    configured: Option<Offset>,
 }
 
 impl Builder {
     fn new(files: Files) -> Builder {
         let partitions = files.pipeline().log.partitions as usize;
         let (labels, deliverers, places) = Default::default();
-        let mut builder = Builder { files, partitions: vec![Vec::new(); partitions], labels, deliverers, places };
+        let partitions = vec![Vec::new(); partitions];
+        let mut builder = Builder { files, partitions, labels, deliverers, places, configured: None };
         builder.apply(0);
         builder
     }
@@ -95,7 +98,8 @@ impl Builder {
 
     fn apply(&mut self, number: usize) {
         let label = if number == 0 { "start".to_owned() } else { format!("#{number}") };
-        for record in configuration(&self.files, at(number)) {
+        for record in configuration(&self.files, self.configured, at(number)) {
+            self.configured = Some(self.partitions[0].len() as Offset);
             self.put(number, label.clone(), 0, record);
         }
         self.deliverers.clear();
