@@ -1,12 +1,18 @@
 //! `cargo xtask demo`: Concord at work, on the pipelines of `examples/`.
 //!
-//! Sets up and builds the `concord` program. What is shown then stands in `show`.
+//! Sets up, builds the `concord` program and starts a copy of the example afresh, under the build folder. What is
+//! delivered stands in `deliveries` and in the example's own folder, what is shown at the end in `report`.
+
+mod deliveries;
+mod pipeline;
+mod report;
+mod show;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::setup::{self, Ready};
+use crate::setup;
 use crate::steps::{Steps, cargo, run as run_program, target_dir};
 
 #[derive(clap::Args)]
@@ -26,16 +32,24 @@ pub struct Options {
     /// End when all is shown, instead of going on until Ctrl-C
     #[arg(long)]
     pub exit: bool,
+    /// Where ClickHouse listens on 127.0.0.1, instead of the example's own port; 0 takes a free one
+    #[arg(long)]
+    pub port: Option<u16>,
 }
 
 impl Arguments {
     /// The options, wherever they stood.
     fn options(&self) -> Result<Options> {
         let mut options = self.options;
-        for word in &self.rest {
+        let mut rest = self.rest.iter();
+        while let Some(word) = rest.next() {
             match word.as_str() {
                 "--exit" => options.exit = true,
-                other => anyhow::bail!("unknown option `{other}` of the demo; there is `--exit`"),
+                "--port" => {
+                    let port = rest.next().and_then(|port| port.parse().ok());
+                    options.port = Some(port.context("--port takes a number up to 65535")?);
+                }
+                other => anyhow::bail!("unknown option `{other}` of the demo; there are `--exit` and `--port N`"),
             }
         }
         Ok(options)
@@ -51,7 +65,9 @@ pub fn run(root: &Path, steps: &mut Steps, arguments: &Arguments) -> Result<()> 
         run_program(cargo(root).args(["build", "--locked", "--package", "concord-runtime", "--bin", "concord"]))
     })?;
     let concord = target_dir(root).join("debug/concord");
-    steps.step("The demo", || show(&concord, &example, &ready, options))
+    let folder = target_dir(root).join("demo").join(example.file_name().unwrap_or_default());
+    let pipeline = pipeline::Pipeline::prepare(&concord, &example, &folder, ready, options)?;
+    steps.step("The demo", || show::run(&pipeline, options))
 }
 
 /// The folder of the example: the one named, or the only one, or the first in alphabetical order.
@@ -73,16 +89,6 @@ fn example(root: &Path, name: Option<&str>) -> Result<PathBuf> {
     Ok(folder.join(chosen))
 }
 
-/// Runs the example's pipeline: the program is built and everything it needs is there.
-fn show(concord: &Path, example: &Path, ready: &Ready, options: Options) -> Result<()> {
-    let mut command = std::process::Command::new(concord);
-    command.arg("run").arg("-c").arg(example.join("pipeline.toml"));
-    if options.exit {
-        command.arg("--until-idle");
-    }
-    run_program(ready.tell(&mut command))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,11 +97,13 @@ mod tests {
     fn options_count_before_and_after_the_dashes() {
         let of = |exit, rest: &[&str]| {
             let rest = rest.iter().map(|word| (*word).to_owned()).collect();
-            Arguments { name: None, options: Options { exit }, rest }.options().map(|options| options.exit)
+            Arguments { name: None, options: Options { exit, port: None }, rest }.options().map(|options| options.exit)
         };
         assert!(!of(false, &[]).unwrap());
         assert!(of(true, &[]).unwrap());
         assert!(of(false, &["--exit"]).unwrap());
         assert!(of(false, &["--exti"]).unwrap_err().to_string().contains("--exti"));
+        assert!(of(false, &["--port", "x"]).is_err());
+        assert!(of(false, &["--port", "8124", "--exit"]).unwrap());
     }
 }

@@ -19,6 +19,11 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// The folder of the built plugins.
+    pub fn plugins(&self) -> &Path {
+        &self.plugins
+    }
+
     /// Tells a program where things are: `CONCORD_LIBCHDB` and `CONCORD_PLUGINS`.
     pub fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("CONCORD_LIBCHDB", &self.libchdb).env("CONCORD_PLUGINS", &self.plugins)

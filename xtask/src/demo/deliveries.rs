@@ -275,7 +275,8 @@ impl Year {
             let at = self.random.between(change_of_mind.0, change_of_mind.1);
             self.modified(&booking, at);
         }
-        self.arrival(&booking, arrives + 840 + self.random.between(0, 400));
+        let comes = arrives + 840 + self.random.between(0, 400);
+        self.arrival(&booking, comes);
     }
 
     fn guest(&mut self, number: u64) -> Booking {
@@ -294,6 +295,7 @@ impl Year {
         }
         let nights = [1, 2, 3, 5][self.random.pick(&[4, 5, 3, 1])];
         let channel = self.random.pick(&[22, 40, 18, 20]);
+        let pms_number = format!("7{:05}", 1_000 + number * 11);
         let number = match channel {
             1 => format!("BC-{}", 310_000 + number * 7),
             2 => format!("X{}", 52_000 + number * 3),
@@ -309,7 +311,7 @@ impl Year {
             guests: self.random.between(1, 2),
             cents: types[room_type].2 * nights * 100,
             number,
-            pms_number: format!("7{:05}", 1_000 + HOTELS[hotel].busy[0] as u64 + number * 11),
+            pms_number,
         }
     }
 
@@ -339,7 +341,8 @@ impl Year {
         self.say(source, if overtakes { made - 5 } else { at }, cancel);
         // Four of five reach the PMS; the fifth is a status conflict that the rules decide.
         if source != PMS && self.random.percent(80) {
-            self.say(PMS, at + self.random.between(5, 900), self::cancel(hotel, PMS, &booking.pms_number, booking));
+            let heard = at + self.random.between(5, 900);
+            self.say(PMS, heard, self::cancel(hotel, PMS, &booking.pms_number, booking));
         }
     }
 
@@ -349,10 +352,9 @@ impl Year {
         let departure = booking.departure.plus(1);
         let nights = departure.0 - booking.arrival.0;
         let cents = hotel.types[booking.room_type].2 * nights * 100;
-        for (source, number, at) in [
-            (booking.channel, &booking.number, at),
-            (PMS, &booking.pms_number, at + self.random.between(10, 600)),
-        ] {
+        for (source, number, at) in
+            [(booking.channel, &booking.number, at), (PMS, &booking.pms_number, at + self.random.between(10, 600))]
+        {
             if source == PMS && self.random.percent(25) {
                 continue;
             }
@@ -402,11 +404,20 @@ impl Year {
             (2, wrong(json!({ "line": "1", "arrival": "2027-03-04", "departure": "2027-03-01" }))),
             (2, wrong(json!({ "line": "1", "arrival": "0000-00-00", "departure": "2027-03-01" }))),
             (2, wrong(json!({ "line": "1", "status": "booked" }))),
-            (2, wrong(json!({ "line": "1", "status": "confirmed", "arrival": "2027-04-01", "departure": "2027-04-02",
-                "room_type": "CASTLE" }))),
-            (1, json!({ "property": "4489999", "date": "2027-04-01", "cancel": { "reservation": "BC-1", "line": "1" } })),
-            (3, json!({ "property": "MAD1", "reservation": { "id": "W-1", "lines": [{ "line": "1", "amount": "12,50",
-                "currency": "EUR" }] } })),
+            (
+                2,
+                wrong(json!({ "line": "1", "status": "confirmed", "arrival": "2027-04-01", "departure": "2027-04-02",
+                "room_type": "CASTLE" })),
+            ),
+            (
+                1,
+                json!({ "property": "4489999", "date": "2027-04-01", "cancel": { "reservation": "BC-1", "line": "1" } }),
+            ),
+            (
+                3,
+                json!({ "property": "MAD1", "reservation": { "id": "W-1", "lines": [{ "line": "1", "amount": "12,50",
+                "currency": "EUR" }] } }),
+            ),
             (PMS, Value::Null),
         ];
         for (number, (source, document)) in broken.into_iter().enumerate() {
