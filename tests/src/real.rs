@@ -108,6 +108,7 @@ struct Run {
     setup: Setup,
     master: Master,
     now: i64,
+    first: i64,
     resets: HashMap<Name, u64>,
     properties: BTreeMap<Name, Property>,
     /// The `state` table.
@@ -123,6 +124,7 @@ impl Run {
             setup: setup_of(setup),
             master: Master(setup.clone()),
             now: 0,
+            first: 0,
             resets: HashMap::new(),
             properties: BTreeMap::new(),
             state: BTreeMap::new(),
@@ -135,6 +137,9 @@ impl Run {
     fn record(&mut self, policy: &mut dyn Policy, record: &Input) {
         let outcome = match &record.what {
             What::Tick(millis) => {
+                if self.first == 0 {
+                    self.first = *millis;
+                }
                 self.now = self.now.max(*millis);
                 RecordOutcome::Control
             }
@@ -168,7 +173,7 @@ impl Run {
         };
         let mut effects = Effects::default();
         let mut merge = Merge { policy, master: &self.master, setup: &self.setup };
-        let clock = Clock { now: self.now, resets: &self.resets };
+        let clock = Clock { now: self.now, first: self.first, resets: &self.resets };
         let judged = merge.record(property, &incoming, clock, &mut effects);
         self.tables.conflicts.append(&mut effects.conflicts);
         self.batch.add(&mut effects);
