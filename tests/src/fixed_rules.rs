@@ -26,6 +26,8 @@ pub struct FixedRules {
     pub no_show_keeps_first_night: bool,
     /// Questions on which the policy fails: names of fields, `status`, `placement`, `rank`.
     pub failing: BTreeSet<String>,
+    /// It fails on questions in whose text (as `Debug` shows them) one of these occurs.
+    pub failing_on: Vec<String>,
     /// Percent of all other questions on which it fails, chosen by what is asked: equal questions fail alike.
     pub failing_share: u64,
     /// Largest difference that counts as agreeing, by field: in whole numbers or ten-thousandths of a currency.
@@ -38,11 +40,15 @@ impl FixedRules {
         order.iter().position(|name| name == source).unwrap_or(order.len())
     }
 
-    /// Whether this question is among those of `failing_share`.
+    /// Whether this question is among those of `failing_on` or `failing_share`.
     fn stumbles(&self, question: &impl std::fmt::Debug) -> bool {
+        if self.failing_share == 0 && self.failing_on.is_empty() {
+            return false;
+        }
+        let text = format!("{question:?}");
         let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        let hash = format!("{question:?}").as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fnv);
-        (hash >> 32) % 100 < self.failing_share
+        let hash = text.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+        (hash >> 32) % 100 < self.failing_share || self.failing_on.iter().any(|fragment| text.contains(fragment))
     }
 
     fn agree(&self, field: &str, claims: &[concord::policy::Claim]) -> bool {
@@ -76,7 +82,7 @@ impl Policy for FixedRules {
                 Subject::StayField(name) => ((*name).to_owned(), format!("stay:{name}")),
                 Subject::Status => ("status".to_owned(), "status".to_owned()),
             };
-            if self.failing.contains(&field) || self.failing_share > 0 && self.stumbles(contest) {
+            if self.failing.contains(&field) || self.stumbles(contest) {
                 return Err(Fault(format!("fails on {field}")));
             }
             let key = |claim: &concord::policy::Claim| match claim.value {
@@ -93,7 +99,7 @@ impl Policy for FixedRules {
 
     fn rank(&mut self, claims: &[RoomClaim]) -> Vec<Result<Ranking, Fault>> {
         let answer = |claim: &RoomClaim| {
-            if self.failing.contains("rank") || self.failing_share > 0 && self.stumbles(claim) {
+            if self.failing.contains("rank") || self.stumbles(claim) {
                 return Err(Fault("fails on rank".into()));
             }
             let place = i32::try_from(place(&self.capacity, claim.status, &claim.source)).unwrap_or(i32::MAX);

@@ -190,6 +190,7 @@ fn rules(random: &mut Random) -> FixedRules {
         overbook: u32::from(random.chance(15)),
         no_show_keeps_first_night: random.chance(40),
         failing: BTreeSet::new(),
+        failing_on: Vec::new(),
         failing_share: 0,
         equal_within: if random.chance(40) { BTreeMap::from([("price".into(), 10_000)]) } else { BTreeMap::new() },
     }

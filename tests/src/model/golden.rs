@@ -3,6 +3,8 @@
 //! The names of the tests begin with the number of the rule. The setting: property H1; room type DBL has one room
 //! by default, TWN two, rooms 101 (DBL), 102 (TWN); `pms` goes before `ota` before `web`; days are of March 2026.
 
+mod close_readings;
+mod faults;
 mod ids_and_revisions;
 mod rows;
 mod stays_and_rooms;
@@ -10,6 +12,7 @@ mod stays_and_rooms;
 use std::collections::BTreeMap;
 
 use concord::change::{Action, Change, FieldChange, LineChange, Reference, RoomNights, Scope};
+use concord::rows::Outcome;
 use concord::types::{Amount, Currency, Day, Days, Money, Revision, Status, Value};
 
 use super::{Configuration, Input, Setup, What, run};
@@ -270,6 +273,10 @@ fn stays(tables: &Tables) -> Vec<String> {
         .collect();
     rows.sort();
     rows
+}
+
+fn lines_of(tables: &Tables, stay: &str) -> String {
+    tables.reservations.iter().find(|row| &*row.stay == stay).map(|row| row.lines.join(" ")).unwrap_or_default()
 }
 
 /// `stay outcome`, once per stay (of its first night).

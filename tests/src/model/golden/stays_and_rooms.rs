@@ -7,10 +7,6 @@ fn cut(count: i64) -> Change {
     change(Action::InventorySet(nights("DBL", 1, 10, &[("capacity", Some(Value::Integer(count)))])))
 }
 
-fn lines_of(tables: &Tables, stay: &str) -> String {
-    tables.reservations.iter().find(|row| &*row.stay == stay).map(|row| row.lines.join(" ")).unwrap_or_default()
-}
-
 #[test]
 fn r09_a_line_belongs_to_its_property() {
     let mut log = Log::new().from("pms", [booked("a", 1, 2).set()]);
@@ -433,7 +429,6 @@ fn where_the_policy_fails_incumbents_keep_their_rooms_and_newcomers_wait() {
 }
 
 #[test]
-#[ignore = "not yet so: web:x regains a room of another type and so becomes the later of two equal stays"]
 fn r17_an_unrelated_record_moves_nobody() {
     let log = Log::new()
         .from("pms", [booked("w", 1, 2).room("101").set()])
