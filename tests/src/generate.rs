@@ -410,14 +410,24 @@ impl Teller {
     fn scope(&mut self) -> Scope {
         let room_types = if self.random.chance(50) { Vec::new() } else { vec![self.random.pick(&TYPES).into()] };
         let fields = if self.random.chance(60) { Vec::new() } else { vec!["price".into(), "capacity".into()] };
-        Scope { room_types, nights: self.days(5), fields }
+        // Some reach far beyond the days on which everything happens.
+        let far = self.random.chance(15).then(|| self.random.between(10, 60) as i32);
+        let mut nights = self.days(5);
+        if let Some(far) = far {
+            nights = Days { first: Day(nights.first.0 - far), end: Day(nights.end.0 + far) };
+        }
+        Scope { room_types, nights, fields }
     }
 
     fn nights_within(&mut self, scope: &Scope) -> RoomNights {
         let all: Vec<Arc<str>> = TYPES.map(Arc::from).to_vec();
         let room_type = self.random.pick(if scope.room_types.is_empty() { &all } else { &scope.room_types });
-        let first = scope.nights.first.0 + self.random.below(scope.nights.len() as u64) as i32;
-        let end = first + 1 + self.random.below((scope.nights.end.0 - first) as u64) as i32;
+        let within = if scope.nights.len() > 5 { self.days(4) } else { scope.nights };
+        let from = within.first.max(scope.nights.first);
+        let to = within.end.min(scope.nights.end);
+        let within = if from < to { Days { first: from, end: to } } else { scope.nights };
+        let first = within.first.0 + self.random.below(within.len() as u64) as i32;
+        let end = first + 1 + self.random.below((within.end.0 - first) as u64) as i32;
         let mut names: Vec<Arc<str>> = if scope.fields.is_empty() {
             ["price", "price", "capacity", "availability", "closed", "min_stay"].map(Arc::from).to_vec()
         } else {

@@ -80,6 +80,8 @@ pub(super) struct Apply<'a> {
     pub tally: Tally,
     /// Lines mentioned so far, to order first mentions within the record.
     pub mentions: u32,
+    /// Scopes replaced so far, to order them within the record.
+    pub scopes: u32,
 }
 
 /// Merges the pieces of a record into the claims, or none of them.
@@ -98,6 +100,7 @@ pub(super) fn apply<'a>(
         touched: Touched::default(),
         tally: Tally::default(),
         mentions: 0,
+        scopes: 0,
     };
     let result = incoming.changes.iter().try_for_each(|change| apply.change(change));
     let Apply { property, journal, touched, tally, .. } = apply;
@@ -123,7 +126,7 @@ impl Apply<'_> {
             Action::SnapshotBegin => self.snapshot_begin(),
             Action::SnapshotEnd => self.snapshot_end(),
         }?;
-        let entities = self.journal.nights.len() + self.journal.lines.len() + self.journal.reservations.len();
+        let entities = self.journal.entities();
         if entities > self.bounds.entities {
             return Err(Refusal::TooLarge(format!(
                 "the record changes {entities} room nights and lines, more than {} at once; send it in parts",
@@ -212,6 +215,7 @@ pub(super) fn mention(property: &mut Property, incoming: &Incoming<'_>) {
         touched: Touched::default(),
         tally: Tally::default(),
         mentions: 0,
+        scopes: 0,
     };
     for change in incoming.changes {
         match &change.action {

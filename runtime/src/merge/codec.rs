@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{
-    Delivery, EntityKey, Line, Night, Property, Reservation, RoomNight, SourceInfo, Stay, reservation_of,
-};
+use super::floors::ScopeFloor;
+use super::state::{Delivery, EntityKey, Line, Property, Reservation, RoomNight, SourceInfo, Stay, reservation_of};
 use crate::rows::StateRow;
 use crate::types::Day;
 
@@ -87,6 +86,7 @@ fn encode(property: &Property, key: &EntityKey) -> Result<Vec<u8>, postcard::Err
     }
     match key {
         EntityKey::Deliveries(chunk) => some(property.deliveries.get(chunk)),
+        EntityKey::Floors(key) => some(property.floors.get(key).filter(|floors| !floors.is_empty())),
         EntityKey::RoomNight(night) => some(property.nights.get(night)),
         EntityKey::Source(source) => some(property.sources.get(source)),
         EntityKey::Reservation(id) => some(reservation_entity(property, id).as_ref()),
@@ -98,25 +98,29 @@ fn encode(property: &Property, key: &EntityKey) -> Result<Vec<u8>, postcard::Err
 pub fn key_bytes(key: &EntityKey) -> Vec<u8> {
     match key {
         EntityKey::Deliveries(chunk) => [b"d", chunk.to_be_bytes().as_slice()].concat(),
-        EntityKey::RoomNight((room_type, day)) => {
-            [b"n", room_type.as_bytes(), b"\0", (i64::from(day.0) - i64::from(i32::MIN)).to_be_bytes().as_slice()]
-                .concat()
-        }
+        EntityKey::Floors((source, bucket)) => numbered(b"f", source, *bucket),
+        EntityKey::RoomNight((room_type, day)) => numbered(b"n", room_type, day.0),
         EntityKey::Source(source) => [b"o", source.as_bytes()].concat(),
         EntityKey::Reservation(id) => [b"r", id.as_bytes()].concat(),
         EntityKey::Stay(id) => [b"s", id.as_bytes()].concat(),
     }
 }
 
+fn numbered(kind: &[u8], name: &str, number: i32) -> Vec<u8> {
+    let number = (i64::from(number) - i64::from(i32::MIN)).to_be_bytes();
+    [kind, name.as_bytes(), b"\0", number.as_slice()].concat()
+}
+
 fn text(key: &EntityKey) -> String {
     String::from_utf8_lossy(&key_bytes(key)).into_owned()
 }
 
-fn night_key(bytes: &[u8]) -> Option<Night> {
-    let (room_type, rest) = bytes.split_last_chunk::<8>()?;
-    let room_type = std::str::from_utf8(room_type.strip_suffix(b"\0")?).ok()?;
-    let day = i32::try_from(i64::from_be_bytes(*rest) + i64::from(i32::MIN)).ok()?;
-    Some((super::names::intern(room_type), Day(day)))
+/// Name and number of such a key.
+fn name_and_number(bytes: &[u8]) -> Option<(Arc<str>, i32)> {
+    let (name, number) = bytes.split_last_chunk::<8>()?;
+    let name = std::str::from_utf8(name.strip_suffix(b"\0")?).ok()?;
+    let number = i64::from_be_bytes(*number).checked_add(i64::from(i32::MIN))?;
+    Some((super::names::intern(name), i32::try_from(number).ok()?))
 }
 
 fn decode(property: &mut Property, key: &[u8], value: &[u8]) -> Result<(), String> {
@@ -128,9 +132,13 @@ fn decode(property: &mut Property, key: &[u8], value: &[u8]) -> Result<(), Strin
             let chunk = u64::from_be_bytes(name.try_into().map_err(|_| bad_key())?);
             property.deliveries.insert(chunk, read::<Vec<Delivery>>(value)?);
         }
+        b'f' => {
+            let key = name_and_number(name).ok_or_else(bad_key)?;
+            property.floors.insert(key, read::<Vec<ScopeFloor>>(value)?);
+        }
         b'n' => {
-            let night = night_key(name).ok_or_else(bad_key)?;
-            property.nights.insert(night, read::<RoomNight>(value)?);
+            let (room_type, day) = name_and_number(name).ok_or_else(bad_key)?;
+            property.nights.insert((room_type, Day(day)), read::<RoomNight>(value)?);
         }
         b'o' => {
             property.sources.insert(super::names::intern(utf8()?), read::<SourceInfo>(value)?);

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::apply::{Apply, Refusal};
+use super::floors::ScopeFloor;
 use super::order::{Judgement, Meta, Stamp, content_hash};
-use super::state::{Night, ScopeFloor};
+use super::state::Night;
 use crate::change::{RoomNights, Scope};
 use crate::types::{Day, Days, Revision, Value};
 
@@ -75,8 +76,8 @@ impl Apply<'_> {
         if self.by_content(revision) {
             return Ok(());
         }
-        let floors = self.property.sources.get(&self.incoming.source).map_or(&[][..], |s| &s.floors);
-        let floors: Vec<&ScopeFloor> = floors.iter().filter(|f| f.spans(&scope.room_types, &scope.fields)).collect();
+        let mut floors = self.property.floors_on(&self.incoming.source, scope.nights);
+        floors.retain(|f| f.spans(&scope.room_types, &scope.fields));
         let ends = floors.iter().flat_map(|f| [f.nights.first, f.nights.end]);
         let days: BTreeSet<Day> = ends.chain([scope.nights.first]).filter(|day| scope.nights.contains(*day)).collect();
         let mut judgements = Vec::new();
@@ -171,8 +172,9 @@ impl Apply<'_> {
 
     /// How new the word on a claim is that was never made: replacements spoke about it all the same (rule 5).
     fn meta_of_unknown(&self, night: &Night, field: &str) -> Result<Meta, Refusal> {
-        let floors = self.property.sources.get(&self.incoming.source).map_or(&[][..], |s| &s.floors);
-        self.folded(floors.iter().filter(|f| f.contains(night, field)))
+        let on = Days { first: night.1, end: Day(night.1.0 + 1) };
+        let floors = self.property.floors_on(&self.incoming.source, on);
+        self.folded(floors.into_iter().filter(|f| f.contains(night, field)))
     }
 
     /// What withdrawals, one after another, leave of a claim that none of them found.
@@ -209,26 +211,13 @@ impl Apply<'_> {
         found
     }
 
-    /// Keeps the scope for room nights that are not known yet, and drops what it makes needless.
+    /// Keeps the scope for room nights that are not known yet.
     fn remember_scope(&mut self, scope: &Scope, revision: Option<&Revision>) {
+        self.scopes += 1;
         let Scope { room_types, nights, fields } = scope.clone();
-        let (order, position) = (self.incoming.order, self.incoming.position);
-        let new = ScopeFloor { room_types, nights, fields, revision: revision.cloned(), order, position };
-        let reset = self.reset;
-        let info = self.journal.source(self.property, &self.incoming.source);
-        if info.floors.iter().any(|old| old.silences(&new, reset)) {
-            return;
-        }
-        let newest = info.floors.iter().all(|old| !old.nights.overlaps(new.nights) || new.is_newer(old, reset));
-        for old in std::mem::take(&mut info.floors) {
-            let needless = newest && new.spans(&old.room_types, &old.fields) && !new.keeps_revision_of(&old, reset);
-            if needless {
-                info.floors.extend(outside(&old, new.nights));
-            } else {
-                info.floors.push(old);
-            }
-        }
-        info.floors.push(new);
+        let (order, position) = (self.incoming.order, (self.incoming.position, self.scopes));
+        let floor = ScopeFloor { room_types, nights, fields, revision: revision.cloned(), order, position };
+        self.property.add_floor(&mut self.journal, &self.incoming.source, floor, self.reset);
     }
 
     fn check_size(&self, pieces: usize) -> Result<(), Refusal> {
@@ -239,18 +228,6 @@ impl Apply<'_> {
         }
         Err(Refusal::TooLarge(format!("one change speaks about {pieces} claims, more than {most}; send it in parts")))
     }
-}
-
-/// What a floor covers before and after the nights of a newer one.
-fn outside(floor: &ScopeFloor, nights: Days) -> impl Iterator<Item = ScopeFloor> {
-    let before = Days { first: floor.nights.first, end: floor.nights.end.min(nights.first) };
-    let after = Days { first: floor.nights.first.max(nights.end), end: floor.nights.end };
-    let rest: Vec<ScopeFloor> = [before, after]
-        .into_iter()
-        .filter(|days| !days.is_empty())
-        .map(|nights| ScopeFloor { nights, ..floor.clone() })
-        .collect();
-    rest.into_iter()
 }
 
 fn check_within(scope: &Scope, entry: &RoomNights) -> Result<(), Refusal> {

@@ -21,6 +21,7 @@ pub mod codec;
 mod contest;
 mod decide;
 mod emit;
+mod floors;
 mod inventory;
 mod lines;
 mod link;

@@ -43,6 +43,7 @@ impl Deciding<'_> {
         for stay in self.before.values().flatten().filter(|s| s.is_accepted()) {
             freed.extend(nights_of(stay));
         }
+        freed.extend(self.ranked_again());
         let contenders = self.settle_incumbents();
         self.cut(&mut freed);
         for id in contenders {
@@ -52,6 +53,13 @@ impl Deciding<'_> {
         self.settle_rest();
         self.note_outcomes();
         self.note_nights();
+    }
+
+    /// The nights of stays that the policy can rank again: they may have been free while it could not.
+    fn ranked_again(&self) -> Vec<Night> {
+        let failed = |stay: &&Option<Stay>| stay.as_ref().is_some_and(|s| s.rank.as_ref().is_some_and(|r| r.fault));
+        let again = self.before.iter().filter(|(id, before)| failed(before) && !self.faulty(id));
+        again.filter_map(|(id, _)| self.stay(id)).flat_map(nights_of).collect()
     }
 
     fn stay(&self, id: &StayId) -> Option<&Stay> {

@@ -10,12 +10,13 @@ use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::floors::{FloorKey, ScopeFloor};
 use super::names;
-use super::order::{Contents, Floor, Meta, Stamp};
+use super::order::{Contents, Floor, Meta};
 use crate::change::Reference;
 use crate::log::Offset;
 use crate::rows::Outcome;
-use crate::types::{Day, Days, Money, Revision, Status, Value};
+use crate::types::{Day, Days, Money, Status, Value};
 
 /// `source:reservation`, the reservation's `%` and `/` escaped.
 pub type ReservationId = Arc<str>;
@@ -255,64 +256,6 @@ pub struct Reservation {
     pub contents: Contents,
 }
 
-/// A whole replacement of inventory, which also spoke of room nights not yet known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ScopeFloor {
-    /// Empty: all.
-    pub room_types: Vec<Arc<str>>,
-    pub nights: Days,
-    /// Empty: all.
-    pub fields: Vec<Arc<str>>,
-    pub revision: Option<Revision>,
-    pub order: Offset,
-    /// Position of the record that set it.
-    pub position: Offset,
-}
-
-impl ScopeFloor {
-    pub fn contains(&self, night: &Night, field: &str) -> bool {
-        self.nights.contains(night.1)
-            && (self.room_types.is_empty() || self.room_types.contains(&night.0))
-            && (self.fields.is_empty() || self.fields.iter().any(|f| **f == *field))
-    }
-
-    /// Whether these room types and fields lie within this one's.
-    pub fn spans(&self, room_types: &[Arc<str>], fields: &[Arc<str>]) -> bool {
-        let within = |mine: &[Arc<str>], theirs: &[Arc<str>]| {
-            mine.is_empty() || !theirs.is_empty() && theirs.iter().all(|t| mine.contains(t))
-        };
-        within(&self.room_types, room_types) && within(&self.fields, fields)
-    }
-
-    /// Whether the other, said after this one, changes nothing: all of it is as old, by its revision.
-    pub fn silences(&self, other: &ScopeFloor, reset: Option<Offset>) -> bool {
-        let within = self.nights.first <= other.nights.first && other.nights.end <= self.nights.end;
-        let revisions = (self.stamp(reset).revision, other.stamp(reset).revision);
-        let older = matches!(revisions, (Some(mine), Some(new)) if new.compare(mine).is_some_and(|o| o.is_le()));
-        within && older && self.spans(&other.room_types, &other.fields)
-    }
-
-    /// Whether this one, said after the other, holds wherever both speak.
-    pub fn is_newer(&self, other: &ScopeFloor, reset: Option<Offset>) -> bool {
-        match (self.stamp(reset).revision, other.stamp(reset).revision) {
-            (Some(new), Some(old)) => new.compare(old).is_some_and(std::cmp::Ordering::is_gt),
-            (Some(_), None) => true,
-            (None, _) => self.order >= other.order,
-        }
-    }
-
-    /// Whether the other's revision still counts after this one, which has none (rule 2).
-    pub fn keeps_revision_of(&self, other: &ScopeFloor, reset: Option<Offset>) -> bool {
-        self.revision.is_none() && other.stamp(reset).revision.is_some()
-    }
-
-    /// What was said at this floor of what it did not list, as a stamp; a reset forgets the revision.
-    pub fn stamp(&self, reset: Option<Offset>) -> Stamp<'_> {
-        let revision = self.revision.as_ref().filter(|_| reset.is_none_or(|at| self.position > at));
-        Stamp { revision, order: self.order, position: self.position }
-    }
-}
-
 /// What is remembered of one source at this property.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceInfo {
@@ -320,8 +263,6 @@ pub struct SourceInfo {
     pub in_snapshot: bool,
     /// How many snapshots have begun: the number of the last one.
     pub snapshots: u64,
-    /// In the order in which they were merged.
-    pub floors: Vec<ScopeFloor>,
 }
 
 impl SourceInfo {
@@ -473,6 +414,7 @@ pub const DELIVERIES_PER_ENTITY: u64 = 256;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityKey {
     Deliveries(u64),
+    Floors(FloorKey),
     RoomNight(Night),
     Source(Arc<str>),
     Reservation(ReservationId),
@@ -488,6 +430,8 @@ pub struct Property {
     pub lines: HashMap<LineId, Line>,
     pub stays: HashMap<StayId, Stay>,
     pub sources: BTreeMap<Arc<str>, SourceInfo>,
+    /// Replacements of inventory, which also spoke of room nights not known yet.
+    pub floors: BTreeMap<FloorKey, Vec<ScopeFloor>>,
     pub deliveries: BTreeMap<u64, Vec<Delivery>>,
     pub index: Index,
     /// Entities that differ from the `state` table.
@@ -611,7 +555,7 @@ impl Property {
 
     /// About how much memory the property takes, in bytes.
     pub fn weight(&self) -> usize {
-        let deliveries: usize = self.deliveries.values().map(Vec::len).sum();
+        let deliveries = self.index.delivered.len();
         512 + self.nights.len() * 520 + self.lines.len() * 900 + self.stays.len() * 700 + deliveries * 80
     }
 }
@@ -628,6 +572,7 @@ pub struct Journal {
     pub lines: HashMap<LineId, Option<Line>>,
     pub reservations: HashMap<ReservationId, Option<Reservation>>,
     pub sources: BTreeMap<Arc<str>, Option<SourceInfo>>,
+    pub floors: BTreeMap<FloorKey, Option<Vec<ScopeFloor>>>,
 }
 
 impl Journal {
@@ -669,6 +614,19 @@ impl Journal {
         property.sources.entry(source.clone()).or_default()
     }
 
+    /// Floors of one source, to be changed.
+    pub fn floors<'p>(&mut self, property: &'p mut Property, key: &FloorKey) -> &'p mut Vec<ScopeFloor> {
+        if !self.floors.contains_key(key) {
+            self.floors.insert(key.clone(), property.floors.get(key).cloned());
+        }
+        property.floors.entry(key.clone()).or_default()
+    }
+
+    /// How many room nights, lines, reservations and groups of floors differ.
+    pub fn entities(&self) -> usize {
+        self.nights.len() + self.lines.len() + self.reservations.len() + self.floors.len()
+    }
+
     /// Takes everything back: the record is merged as a whole or not at all (rule 8).
     pub fn roll_back(self, property: &mut Property) {
         fn restore<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, old: HashMap<K, Option<V>>) {
@@ -679,18 +637,17 @@ impl Journal {
                 }
             }
         }
-        for (key, value) in self.nights {
-            match value {
-                Some(value) => drop(property.nights.insert(key, value)),
-                None => drop(property.nights.remove(&key)),
+        fn restore_sorted<K: Ord, V>(map: &mut BTreeMap<K, V>, old: BTreeMap<K, Option<V>>) {
+            for (key, value) in old {
+                match value {
+                    Some(value) => drop(map.insert(key, value)),
+                    None => drop(map.remove(&key)),
+                }
             }
         }
-        for (key, value) in self.sources {
-            match value {
-                Some(value) => drop(property.sources.insert(key, value)),
-                None => drop(property.sources.remove(&key)),
-            }
-        }
+        restore_sorted(&mut property.nights, self.nights);
+        restore_sorted(&mut property.sources, self.sources);
+        restore_sorted(&mut property.floors, self.floors);
         restore(&mut property.lines, self.lines);
         restore(&mut property.reservations, self.reservations);
     }
@@ -700,6 +657,7 @@ impl Journal {
         let dirty = &mut property.dirty;
         dirty.extend(self.nights.keys().map(|n| EntityKey::RoomNight(n.clone())));
         dirty.extend(self.sources.keys().map(|s| EntityKey::Source(s.clone())));
+        dirty.extend(self.floors.keys().map(|f| EntityKey::Floors(f.clone())));
         dirty.extend(self.reservations.keys().map(|r| EntityKey::Reservation(r.clone())));
         dirty.extend(self.lines.keys().map(|l| EntityKey::Reservation(reservation_of(l))));
     }

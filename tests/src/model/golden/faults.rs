@@ -98,6 +98,19 @@ fn incumbents_keep_their_rooms_and_newcomers_wait() {
 }
 
 #[test]
+fn who_can_be_ranked_again_takes_what_became_free_meanwhile() {
+    let rules = FixedRules { capacity: Vec::new(), ..failing_on(&["source: \"web\", status: Tentative"]) };
+    let log = Log::new()
+        .from("pms", [booked("p", 1, 2).set()])
+        .from("web", [booked("w", 1, 2).set()])
+        .from("web", [line("w").status(Status::Tentative).set()])
+        .from("pms", [cancel("p")]);
+    assert_eq!(verdicts(&log.run_by(rules.clone())), ["pms:p/p cancelled", "web:w/w displaced"]);
+    let ranked = log.from("web", [line("w").status(Status::Confirmed).set()]);
+    assert_eq!(verdicts(&ranked.run_by(rules))[1], "web:w/w accepted", "its claim is what it was before");
+}
+
+#[test]
 fn the_row_of_a_newcomer_that_waits_says_fault() {
     let rules = failing_on(&["RoomClaim"]);
     let log = Log::new().from("web", [booked("w", 1, 2).set()]);
