@@ -79,7 +79,6 @@ const SOURCES: [&str; 3] = ["ota", "pms", "web"];
 const TYPES: [&str; 2] = ["DBL", "TWN"];
 /// The last one is unknown to the master data.
 const ROOMS: [&str; 4] = ["101", "102", "103", "999"];
-const RESERVATIONS: [&str; 4] = ["r1", "r2", "r3", "r4"];
 const LINES: [&str; 2] = ["1", "2"];
 const STATUSES: [Status; 6] =
     [Status::Tentative, Status::Confirmed, Status::CheckedIn, Status::CheckedOut, Status::Cancelled, Status::NoShow];
@@ -110,17 +109,41 @@ pub fn stumbling_world(seed: u64) -> World {
     world
 }
 
+/// A world with many bookings over many days, too large for the model.
+pub fn large_world(seed: u64, records: usize) -> World {
+    let mut random = Random::new(seed);
+    let size = Size { records, reservations: records as u64 / 10, days: 60 };
+    let faults = random.chance(30);
+    let mut world = tell_of(seed, 0, false, size);
+    world.rules.failing_share = if faults { 10 } else { 0 };
+    world
+}
+
+/// How much happens.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    records: usize,
+    reservations: u64,
+    days: u64,
+}
+
 /// `configurations`: in percent, records that bring a new configuration; `faults`: with questions that it fails on.
 fn tell(seed: u64, configurations: u64, faults: bool) -> World {
+    tell_of(seed, configurations, faults, Size { records: 0, reservations: 4, days: 10 })
+}
+
+/// A `size` without records is a small world of a few dozen.
+fn tell_of(seed: u64, configurations: u64, faults: bool, size: Size) -> World {
     let mut random = Random::new(seed);
     let setup = setup(&mut random);
     let rules = rules(&mut random);
     let properties = if random.chance(25) { vec!["H1", "H2"] } else { vec!["H1"] };
     let habits = SOURCES.map(|source| Habits::new(&mut random, source)).to_vec();
-    let length = random.between(30, 80);
+    let length = random.between(30, 80).max(size.records as i64);
     let active = Configuration { setup: setup.clone(), rules: rules.clone() };
     let mut teller = Teller {
         random,
+        size,
         properties,
         habits,
         configurations,
@@ -235,6 +258,7 @@ impl Habits {
 /// Tells what happens, record by record.
 struct Teller {
     random: Random,
+    size: Size,
     properties: Vec<&'static str>,
     habits: Vec<Habits>,
     configurations: u64,
@@ -388,7 +412,7 @@ impl Teller {
     }
 
     fn days(&mut self, longest: i64) -> Days {
-        let first = FIRST_DAY + self.random.below(10) as i32;
+        let first = FIRST_DAY + self.random.below(self.size.days) as i32;
         Days { first: Day(first), end: Day(first + self.random.between(1, longest) as i32) }
     }
 
@@ -459,7 +483,7 @@ impl Teller {
     }
 
     fn booking(&mut self, habits: &Habits) -> Action {
-        let reservation: Arc<str> = self.random.pick(&RESERVATIONS).into();
+        let reservation: Arc<str> = self.reservation().into();
         if self.random.chance(habits.replacements) {
             let mut lines = Vec::new();
             for name in LINES {
@@ -480,6 +504,10 @@ impl Teller {
         Action::LineSet { reservation, line }
     }
 
+    fn reservation(&mut self) -> String {
+        format!("r{}", self.random.below(self.size.reservations) + 1)
+    }
+
     fn line(&mut self, habits: &Habits, reservation: &str, name: &str) -> LineChange {
         let mut line = LineChange { line: name.into(), ..LineChange::default() };
         let whole = self.random.chance(50);
@@ -489,7 +517,8 @@ impl Teller {
             line.status = Some(self.random.pick(&likely));
         }
         // Bookings of the same name mostly arrive on the same day, so that the sources' lines pair.
-        let usual = Day(FIRST_DAY + i32::from(reservation.as_bytes()[1] - b'0') * 2);
+        let number: u64 = reservation.trim_start_matches('r').parse().unwrap_or(0);
+        let usual = Day(FIRST_DAY + (number * 2 % self.size.days) as i32);
         let (arrival, length) = if self.random.chance(60) { (usual, 2) } else { (nights.first, nights.len() as i32) };
         if whole || self.random.chance(20) {
             line.arrival = Some(arrival);
@@ -529,8 +558,8 @@ impl Teller {
             references.push(reference("voucher", if self.random.chance(70) { &room } else { reservation }));
         }
         if self.random.chance(12) {
-            let other = self.random.pick(&RESERVATIONS);
-            references.push(reference("voucher", other));
+            let other = self.reservation();
+            references.push(reference("voucher", &other));
         }
         if self.random.chance(15) {
             references.push(reference("group", "g"));

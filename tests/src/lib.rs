@@ -4,6 +4,7 @@
 pub mod fixed_rules;
 pub mod generate;
 pub mod guests;
+pub mod invariants;
 pub mod log_suite;
 pub mod model;
 pub mod pipeline;

@@ -30,10 +30,22 @@ pub fn run(setup: &model::Setup, rules: &FixedRules, log: &[Input], cuts: &[usiz
 
 /// The same under any policy and one configuration, with the rows as they are written: versions and log times too.
 pub fn raw(setup: &model::Setup, policy: &mut dyn Policy, log: &[Input], cuts: &[usize]) -> Tables {
+    raw_watched(setup, policy, log, cuts, |_| ())
+}
+
+/// The same, and everything in the tables is shown after each batch but the last.
+pub fn raw_watched(
+    setup: &model::Setup,
+    policy: &mut dyn Policy,
+    log: &[Input],
+    cuts: &[usize],
+    mut watch: impl FnMut(&Tables),
+) -> Tables {
     let mut run = Run::new(setup);
     for (at, record) in log.iter().enumerate() {
         if cuts.contains(&at) {
             run.end_batch();
+            watch(&run.tables());
         }
         run.record(policy, record);
     }
@@ -199,11 +211,11 @@ impl Run {
         self.rows.replace(std::mem::take(&mut self.batch));
     }
 
-    fn tables(self) -> Tables {
+    fn tables(&self) -> Tables {
         Tables {
-            room_nights: self.rows.room_nights.into_values().collect(),
-            reservations: self.rows.reservations.into_values().collect(),
-            ..self.tables
+            room_nights: self.rows.room_nights.values().cloned().collect(),
+            reservations: self.rows.reservations.values().cloned().collect(),
+            ..self.tables.clone()
         }
     }
 }

@@ -9,13 +9,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use concord_tests::generate::{Random, World, shrink, stumbling_world, world};
+use concord_tests::generate::{Random, World, large_world, shrink, stumbling_world, world};
+use concord_tests::invariants;
 use concord_tests::model::{self, Input};
 use concord_tests::real;
 use concord_tests::tables::{Tables, log};
 
 /// Worlds that every test tries when nothing else is asked for.
 const ROUNDS: u64 = 1000;
+/// Records of a world that is too large for the model: one such world for every hundred small ones.
+const LARGE: usize = 4000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
@@ -96,5 +99,27 @@ fn batches_cut_anywhere() {
 fn the_policy_fails_on_some_questions() {
     for seed in seeds() {
         compare(&stumbling_world(seed), |records| anywhere(seed, records));
+    }
+}
+
+/// Where the model would be too slow, the invariants hold at every batch's end, and the rows are the same to the byte,
+/// versions included, wherever batches are cut.
+#[test]
+fn large_worlds_keep_the_invariants() {
+    let seeds = seeds();
+    let count = (seeds.end - seeds.start).div_ceil(100);
+    for seed in seeds.start..seeds.start + count {
+        let world = large_world(seed, LARGE);
+        let mut random = Random::new(seed ^ 0xba7c);
+        let cuts: Vec<usize> = (0..12).map(|_| random.below(LARGE as u64) as usize).collect();
+        let check = |tables: &Tables| {
+            let wrong = invariants::broken(&world.rules, tables).or_else(|| invariants::unclaimed(&world.log, tables));
+            assert!(wrong.is_none(), "large world {seed}: {}", wrong.unwrap_or_default());
+        };
+        let mut rules = world.rules.clone();
+        let cut = real::raw_watched(&world.setup, &mut rules, &world.log, &cuts, check);
+        check(&cut);
+        let whole = real::raw(&world.setup, &mut rules, &world.log, &[]);
+        assert!(cut == whole, "large world {seed}, cut before {cuts:?}:\n{}", whole.differences(&cut));
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use concord::change::Action;
-use concord::rows::{ConflictKind, Decision, Outcome, ReservationRow};
+use concord::rows::{ConflictKind, Decision};
 use concord::types::{Day, Value};
 
 use super::*;
 use crate::generate::{World, changing_world, faulty_world, shrink, world};
+use crate::invariants;
 use crate::tables::{assert_same, log as show};
 
 /// Worlds tried; `CONCORD_SEEDS` asks for another number.
@@ -45,89 +46,11 @@ fn never(wrong: impl Fn(&World, &[Input], &Tables) -> Option<String>) {
     }
 }
 
-type Night<'a> = (&'a str, Day, &'a str);
-
-fn accepted(tables: &Tables) -> BTreeMap<Night<'_>, Vec<&ReservationRow>> {
-    let mut nights: BTreeMap<Night<'_>, Vec<&ReservationRow>> = BTreeMap::new();
-    for row in tables.reservations.iter().filter(|row| row.outcome == Outcome::Accepted) {
-        nights.entry((&row.property, row.date, &row.room_type)).or_default().push(row);
-    }
-    nights
-}
-
 #[test]
-fn accepted_stays_never_exceed_the_limit_but_for_guests_in_the_house() {
+fn the_tables_keep_the_invariants() {
     never(|world, log, tables| {
-        let taken = accepted(tables);
-        tables.room_nights.iter().find_map(|row| {
-            let there = taken.get(&(&*row.property, row.date, &*row.room_type)).map_or(&[][..], Vec::as_slice);
-            let limit = row.capacity.map(|rooms| rooms as usize + last_rules(world, log).overbook as usize);
-            let over = limit.is_some_and(|limit| there.len() > limit);
-            let displaceable = there.iter().any(|stay| !stay.status.in_house());
-            ((over && displaceable) || there.len() != row.booked as usize).then(|| format!("overbooked: {row:?}"))
-        })
-    });
-}
-
-#[test]
-fn a_stay_is_accepted_for_all_its_nights_or_none_and_nobody_who_fits_waits() {
-    never(|world, log, tables| {
-        let taken = accepted(tables);
-        let limits: BTreeMap<Night<'_>, Option<i32>> =
-            tables.room_nights.iter().map(|row| ((&*row.property, row.date, &*row.room_type), row.capacity)).collect();
-        let mut stays: BTreeMap<(&str, &str), Vec<&ReservationRow>> = BTreeMap::new();
-        for row in tables.reservations.iter().filter(|row| row.outcome != Outcome::NoShow) {
-            stays.entry((&row.property, &row.stay)).or_default().push(row);
-        }
-        stays.into_iter().find_map(|((_, stay), rows)| {
-            if rows.iter().any(|row| row.outcome != rows[0].outcome) {
-                return Some(format!("{stay} has several outcomes"));
-            }
-            let full = |row: &&ReservationRow| {
-                let night = (&*row.property, row.date, &*row.room_type);
-                let limit = limits
-                    .get(&night)
-                    .copied()
-                    .flatten()
-                    .map(|rooms| rooms as usize + last_rules(world, log).overbook as usize);
-                limit.is_some_and(|limit| taken.get(&night).map_or(0, Vec::len) >= limit)
-            };
-            let failed = last_rules(world, log).failing.contains("rank");
-            let waits = !failed && rows[0].outcome == Outcome::Displaced && !rows.iter().any(full);
-            waits.then(|| format!("{stay} waits though there are rooms"))
-        })
-    });
-}
-
-#[test]
-fn every_published_value_was_claimed_by_the_source_that_is_named() {
-    never(|_, log, tables| {
-        let mut claimed: BTreeSet<(String, String, Value)> = BTreeSet::new();
-        for record in log {
-            let What::Changes { changes, .. } = &record.what else { continue };
-            for change in changes {
-                let sets = match &change.action {
-                    Action::InventorySet(set) => std::slice::from_ref(set),
-                    Action::InventoryReplace { nights, .. } => nights,
-                    _ => continue,
-                };
-                for field in sets.iter().flat_map(|set| &set.fields) {
-                    if let Some(value) = &field.value {
-                        claimed.insert((record.source.clone(), field.name.to_string(), value.clone()));
-                    }
-                }
-            }
-        }
-        tables.room_nights.iter().find_map(|row| {
-            let source = |field: &str| {
-                row.sources.iter().find(|(name, _)| &**name == field).map(|(_, source)| source.to_string())
-            };
-            let unclaimed = row.fields.iter().find(|(field, value)| {
-                let key = source(field).map(|source| (source, field.to_string(), value.clone()));
-                !key.is_some_and(|key| claimed.contains(&key))
-            });
-            unclaimed.map(|(field, value)| format!("{field}={value} on {} was not claimed", row.date))
-        })
+        let rules = last_rules(world, log);
+        invariants::broken(&rules, tables).or_else(|| invariants::unclaimed(log, tables))
     });
 }
 
@@ -155,17 +78,6 @@ fn a_record_that_changes_nothing_leaves_no_trace() {
             assert!(whole.conflicts.iter().all(|row| row.offset != *offset), "seed {seed}, record {offset}");
         }
     }
-}
-
-#[test]
-fn conflict_rows_are_numbered_from_0_and_ordered_by_kind() {
-    never(|_, _, tables| {
-        let wrong = tables.conflicts.windows(2).find(|pair| {
-            let (a, b) = (&pair[0], &pair[1]);
-            if a.offset == b.offset { b.seq != a.seq + 1 || b.kind < a.kind } else { b.seq != 0 }
-        });
-        wrong.map(|pair| format!("{pair:?}"))
-    });
 }
 
 #[test]

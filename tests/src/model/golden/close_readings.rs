@@ -280,18 +280,6 @@ fn r22_an_id_that_ended_keeps_its_last_rows_as_they_were() {
 }
 
 #[test]
-fn r22_an_id_that_returns_without_placement_takes_its_rows_along() {
-    // web joins two bookings by its references, later it has lost them, and what ota said has no dates.
-    let log = Log::new()
-        .from("ota", [booked("o", 1, 2).refs(&["v"]).set()])
-        .from("pms", [line("p").status(Status::Confirmed).refs(&["w"]).set()])
-        .from("web", [booked("w", 4, 5).room_type("TWN").set()])
-        .from("web", [line("w").refs(&["w"]).set()])
-        .from("web", [line("w").refs(&[]).set()]);
-    assert_eq!(verdicts(&log.run()), ["ota:o/o accepted", "web:w/w accepted"], "pms:p is without dates again");
-}
-
-#[test]
 fn r23_a_claim_shows_the_revision_and_the_record_it_came_with() {
     let log = Log::new()
         .from("pms", [revised(5, price(100))])
