@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::{HashMap, HashSet};
 
-use super::state::{Line, LineId, Property, links};
+use super::state::{Line, LineId, Property, links, source_of};
 use crate::change::Reference;
 use crate::types::Day;
 
@@ -23,6 +23,7 @@ pub(super) struct Grouping {
 /// when they share a reference that links.
 pub(super) fn connected(property: &Property, seeds: impl IntoIterator<Item = LineId>) -> Vec<Vec<LineId>> {
     let mut seen: HashSet<LineId> = HashSet::new();
+    let mut followed: HashSet<&Reference> = HashSet::new();
     let mut sets = Vec::new();
     for seed in seeds {
         if !property.lines.contains_key(&seed) || !seen.insert(seed.clone()) {
@@ -32,9 +33,9 @@ pub(super) fn connected(property: &Property, seeds: impl IntoIterator<Item = Lin
         let mut next = 0;
         while let Some(line) = set.get(next).and_then(|id| property.lines.get(id)) {
             next += 1;
-            for neighbour in neighbours(property, line) {
-                if seen.insert(neighbour.clone()) {
-                    set.push(neighbour);
+            for reference in line.references.value.iter().filter(|r| links(r)) {
+                if followed.insert(reference) {
+                    set.extend(linked(property, reference).iter().filter(|id| seen.insert((*id).clone())).cloned());
                 }
             }
         }
@@ -44,10 +45,11 @@ pub(super) fn connected(property: &Property, seeds: impl IntoIterator<Item = Lin
     sets
 }
 
-fn neighbours(property: &Property, line: &Line) -> Vec<LineId> {
-    let sharing = line.references.value.iter().filter(|r| links(r));
-    let ids = sharing.filter_map(|r| property.index.references.get(r)).flatten();
-    ids.filter(|id| super::state::source_of(id) != line.source()).cloned().collect()
+/// The lines that a reference connects: all that have it, if they are of several sources.
+fn linked<'p>(property: &'p Property, reference: &Reference) -> &'p [LineId] {
+    let lines = property.index.references.get(reference).map_or(&[][..], |lines| lines);
+    let sources = lines.windows(2).any(|pair| matches!(pair, [a, b] if source_of(a) != source_of(b)));
+    if sources { lines } else { &[] }
 }
 
 /// Whether two lines share a reference that links, and are of different sources.
