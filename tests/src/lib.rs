@@ -1,10 +1,11 @@
 //! What the integration tests share: a suite that every log passes, guests for the plugin host, the
-//! reference model of the merge with random logs and comparable tables.
+//! reference model of the merge with random logs and comparable tables, the whole pipeline in a process.
 
 pub mod fixed_rules;
 pub mod generate;
 pub mod guests;
 pub mod log_suite;
 pub mod model;
+pub mod pipeline;
 pub mod real;
 pub mod tables;

@@ -22,7 +22,7 @@ const LOG: &str = "concord:plugin/log@";
 pub fn build(root: &Path) -> Result<Vec<PathBuf>> {
     let plugins = root.join("plugins");
     let target = crate::steps::target_dir(root);
-    ensure_target(&plugins)?;
+    ensure_target(&plugins, TARGET)?;
     let out = target.join("plugins");
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let mut components = Vec::new();
@@ -39,23 +39,23 @@ pub fn build(root: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Adds the target's standard library to the toolchain in use, unless it is there.
-fn ensure_target(plugins: &Path) -> Result<()> {
+pub fn ensure_target(folder: &Path, target: &str) -> Result<()> {
     let libraries = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .current_dir(plugins)
+        .args(["--print", "target-libdir", "--target", target])
+        .current_dir(folder)
         .output()
         .context("cannot run rustc; install Rust from https://rustup.rs")?;
     let path = String::from_utf8_lossy(&libraries.stdout);
     if libraries.status.success() && Path::new(path.trim()).is_dir() {
         return Ok(());
     }
-    eprintln!("adding the compiler's target {TARGET}");
-    let added = Command::new("rustup").args(["target", "add", TARGET]).current_dir(plugins).status();
+    eprintln!("adding the compiler's target {target}");
+    let added = Command::new("rustup").args(["target", "add", target]).current_dir(folder).status();
     match added {
         Ok(status) if status.success() => Ok(()),
-        Ok(_) => bail!("`rustup target add {TARGET}` failed; run it by hand to see why, then try again"),
+        Ok(_) => bail!("`rustup target add {target}` failed; run it by hand to see why, then try again"),
         Err(error) => bail!(
-            "the toolchain cannot build for {TARGET} and rustup does not run ({error}); install rustup from \
+            "the toolchain cannot build for {target} and rustup does not run ({error}); install rustup from \
              https://rustup.rs, or the target's standard library from where this rustc came from"
         ),
     }

@@ -12,6 +12,8 @@ use crate::steps::{Steps, cargo, check, target_dir};
 /// Sets up and runs all tests; `arguments` go to the host's tests and, when given, leave out the guests'.
 pub fn run(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<()> {
     let ready = setup::run(root, steps)?;
+    // Guests with a standard library of their own are tried as well.
+    crate::guests::ensure_target(root, "wasm32-wasip2")?;
     steps.step("Tests of the host", || {
         let mut tests = cargo(root);
         check(ready.tell(tests.args(["test", "--workspace", "--locked"]).args(arguments)))

@@ -171,13 +171,10 @@ impl Appender {
     async fn delivery(&mut self, name: &str, body: Bytes, content_type: &str, arguments: &Arguments) -> Result<()> {
         self.tally.deliveries += 1;
         let id = match &arguments.id {
-            Some(id) if arguments.lines || arguments.files.len() > 1 => {
-                Some(format!("{id}-{}", self.tally.deliveries))
-            }
+            Some(id) if arguments.lines || arguments.files.len() > 1 => Some(format!("{id}-{}", self.tally.deliveries)),
             id => id.clone(),
         };
-        let delivery =
-            Delivery { content_type: content_type.to_owned(), attributes: self.attributes.clone(), body };
+        let delivery = Delivery { content_type: content_type.to_owned(), attributes: self.attributes.clone(), body };
         let delivered = self.deliverer.deliver(delivery, id.as_deref(), now_millis())?;
         if let Some(reason) = delivered.rejected {
             self.tally.rejected += 1;
