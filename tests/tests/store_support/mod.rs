@@ -11,7 +11,7 @@ use concord::rows::{
     AuditClaim, AuditHead, Cause, ConflictKind, ConflictRow, DeadLetterKind, DeadLetterRow, Decided, Decision, Outcome,
     PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
 };
-use concord::store::{Options, Store};
+use concord::store::{Options, Store, StoreError};
 use concord::types::{Amount, Currency, Day, FieldType, Money, Status, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +58,7 @@ pub fn with_engine_at(test: impl AsyncFnOnce(Place, &dyn Fn(&Place) -> BoxFuture
             library: library.clone(),
             path: directory.path().to_owned(),
             listen: place.options.url.trim_start_matches("http://").parse().expect("address"),
-            database: "default".to_owned(),
+            database: "concord".to_owned(),
             writer_password: "writer".to_owned(),
             reader_password: "reader".to_owned(),
         };
@@ -143,8 +143,28 @@ impl Place {
         Place::new(Options { database: format!("{}_{name}", self.options.database), ..self.options.clone() })
     }
 
+    pub fn with_password(&self, password: &str) -> Place {
+        Place::new(Options { password: password.to_owned(), ..self.options.clone() })
+    }
+
+    /// A port on which nobody listens.
+    pub fn nowhere(&self) -> Place {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("port");
+        Place::new(Options { url: format!("http://{port}"), ..self.options.clone() })
+    }
+
+    pub async fn try_connect(&self) -> Result<Store, StoreError> {
+        Store::connect(self.options.clone()).await
+    }
+
     pub async fn connect(&self) -> Store {
-        Store::connect(self.options.clone()).await.expect("connect")
+        self.try_connect().await.expect("connect")
+    }
+
+    /// The same place as everyone else may see it.
+    pub fn for_readers(&self) -> Place {
+        let options = self.options.clone();
+        Place::new(Options { user: engine::READER.to_owned(), password: "reader".to_owned(), ..options })
     }
 
     /// A store on the tables of this place, made if they are not there.
@@ -425,6 +445,24 @@ pub async fn rates(place: &Place, store: &Store) {
             busy / ROUNDS as f64 * 1e3,
             ROWS as f64 / median * 1e3
         );
+    }
+}
+
+/// Prints how long one record takes by itself.
+pub async fn latency(store: &Store) {
+    const ROUNDS: u64 = 200;
+    let mut head = AuditHead::default();
+    for table in ["state", "room_nights", "all"] {
+        let mut times = Vec::new();
+        for round in 0..ROUNDS {
+            let decided = volume(table, round, 1, &mut head);
+            let started = Instant::now();
+            store.write(&[decided]).await.expect("write");
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        let at = |part: f64| times[(times.len() as f64 * part) as usize];
+        println!("{table:13} 1 row: {:5.1} ms median, {:5.1} ms p90, {:5.1} ms p99", at(0.5), at(0.9), at(0.99));
     }
 }
 
