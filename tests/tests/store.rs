@@ -68,6 +68,13 @@ fn migrations_run_twice_and_fields_become_columns() {
         let note = "SELECT count() FROM system.columns WHERE database = currentDatabase() AND name = 'note'";
         assert_eq!(place.number(note).await, 0, "a refused configuration changes nothing");
 
+        let synced = "SELECT countIf(engine_full LIKE '%fsync_after_insert = 1%') FROM system.tables \
+                      WHERE database = currentDatabase() AND engine LIKE '%MergeTree'";
+        for (by_engine, tables) in [(true, 9), (false, 0), (true, 9)] {
+            place.synced_by_engine(by_engine).migrated().await;
+            assert_eq!(place.number(synced).await, tables);
+        }
+
         place.execute("INSERT INTO schema_migrations (version, name) SELECT 999, 'from the future'").await;
         let newer = store.migrate(&[]).await;
         assert!(matches!(newer, Err(StoreError::NewerSchema { found: 999, .. })), "{newer:?}");
@@ -573,8 +580,16 @@ fn the_workers_own_reads_do_not_grow_with_their_tables() {
 #[ignore = "measures"]
 fn insert_rates() {
     with_engine(async |place| {
-        let store = place.migrated().await;
-        store_support::latency(&store).await;
-        store_support::rates(&place, &store).await;
+        let mut stores = Vec::new();
+        for (name, by_engine) in [("insert", true), ("commit", false)] {
+            let store = place.synced_by_engine(by_engine).sibling(name).migrated().await;
+            println!("synced each {name}");
+            store_support::latency(&store).await;
+            stores.push((name, store));
+        }
+        for days in [90, 365] {
+            println!("rows over {days} days");
+            store_support::rates(&stores, days).await;
+        }
     });
 }
