@@ -11,7 +11,7 @@ mod schema;
 mod tables;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -273,6 +273,32 @@ impl Store {
         self.load_property(partition, "").await
     }
 
+    /// Single entries of every partition as a whole, by their keys.
+    pub async fn load_partitions(&self, keys: &[&str]) -> Result<BTreeMap<Partition, Vec<StateEntry>>, StoreError> {
+        let sql =
+            "SELECT partition, key, value FROM state FINAL WHERE property = '' AND key IN ? ORDER BY partition, key";
+        let mut rows = self.rows(self.shared.exact.query(sql).bind(keys))?;
+        let mut loaded: BTreeMap<Partition, Vec<StateEntry>> = BTreeMap::new();
+        while let Some((partition, entry)) = rows.next(|row| Some((row.u32()?, (row.string()?, row.string()?)))).await?
+        {
+            loaded.entry(partition).or_default().push(entry);
+        }
+        Ok(loaded)
+    }
+
+    /// Where an entity of a property is kept: partition and property, of all properties that have it.
+    pub async fn find_entity(&self, key: &[u8]) -> Result<Vec<(Partition, String)>, StoreError> {
+        let sql = "SELECT partition, property FROM state FINAL \
+                   WHERE property != '' AND key = unhex(?) AND value != '' ORDER BY partition, property";
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut rows = self.rows(self.shared.exact.query(sql).bind(hex))?;
+        let mut found = Vec::new();
+        while let Some((partition, property)) = rows.next(|row| Some((row.u32()?, row.string()?))).await? {
+            found.push((partition, String::from_utf8_lossy(&property).into_owned()));
+        }
+        Ok(found)
+    }
+
     /// Runs any query; the answer comes in `format`, such as `JSONEachRow` or `PrettyCompact`.
     pub fn query_raw(&self, sql: &str, format: &str) -> Result<Answer, StoreError> {
         let cursor = self.shared.reader.query_raw(sql).fetch_bytes(format).map_err(StoreError::from_client)?;
@@ -316,11 +342,11 @@ impl Store {
         expected: Option<AuditHead>,
     ) -> Result<(u64, Vec<Finding>), StoreError> {
         let sql = format!(
-            "SELECT {} FROM conflicts WHERE partition = {partition} ORDER BY offset, seq, recorded_at \
-             SETTINGS max_bytes_before_external_sort = 268435456",
+            "SELECT {} FROM conflicts WHERE partition = {partition} ORDER BY offset, seq, recorded_at",
             tables::CONFLICTS
         );
-        let mut rows = self.exact_rows(&sql)?;
+        let query = self.shared.exact.query(&sql).with_setting("max_bytes_before_external_sort", "268435456");
+        let mut rows = self.rows(query)?;
         let mut verifier = Verifier::new(partition, expected);
         while let Some(row) = rows.next(tables::read_conflict).await? {
             verifier.row(&row);
