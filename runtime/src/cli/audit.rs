@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::open::Pipeline;
-use super::{Found, PipelineArgument, print};
+use super::{Found, PipelineArgument, print, table};
 use crate::audit::Finding;
 use crate::log::Partition;
 use crate::store::Store;
@@ -69,7 +69,7 @@ pub async fn run(command: Command) -> Result<Found> {
         let parts = verified.len();
         print(&match findings {
             0 => format!("{rows} conflict rows in {parts} partitions: the chain is whole\n"),
-            n => format!("{rows} conflict rows in {parts} partitions: {n} findings\n"),
+            n => format!("{rows} conflict rows in {parts} partitions: {}\n", table::count(n as u64, "finding")),
         })?;
     }
     Ok(if findings == 0 { Found::Fine } else { Found::Something })
@@ -105,7 +105,7 @@ fn progress(partitions: usize) -> indicatif::ProgressBar {
     if !std::io::stderr().is_terminal() {
         return indicatif::ProgressBar::hidden();
     }
-    let bar = indicatif::ProgressBar::new(partitions as u64);
+    let bar = super::terminal::bars().add(indicatif::ProgressBar::new(partitions as u64));
     if let Ok(style) =
         indicatif::ProgressStyle::with_template("{spinner} verifying {msg} ({pos} of {len} done, {elapsed})")
     {
@@ -128,7 +128,8 @@ fn text(verified: &Verified) -> String {
         return format!("partition {partition}: {rows} rows, whole{beyond}\n");
     }
     let expected = expected.map(|n| format!(", {n} expected")).unwrap_or_default();
-    let mut text = format!("partition {partition}: {rows} rows{expected}, {} findings\n", findings.len());
+    let mut text =
+        format!("partition {partition}: {rows} rows{expected}, {}\n", table::count(findings.len() as u64, "finding"));
     for finding in findings {
         text.push_str(&format!("  {finding}\n"));
     }

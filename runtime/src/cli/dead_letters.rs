@@ -255,7 +255,8 @@ fn report(tally: &Tally, pipeline: &Pipeline, arguments: &RetryArguments) -> Res
     let verb = if arguments.dry_run { "would be retried" } else { "put into the log again" };
     let repeated = if *repeated > 0 { format!(", {repeated} are retries of these") } else { String::new() };
     let refused = if *refused > 0 { format!(", {refused} cannot be retried") } else { String::new() };
-    print(&format!("{selected} dead letters: {retried} {verb}{repeated}{refused}\n"))?;
+    let selected = table::count(*selected, "dead letter");
+    print(&format!("{selected}: {retried} {verb}{repeated}{refused}\n"))?;
     if *retried > 0 && !arguments.dry_run && pipeline.running.is_none() {
         print(&format!("`concord run -c {}` decides them\n", pipeline.file.path.display()))?;
     }
@@ -355,7 +356,7 @@ fn progress(rows: usize) -> indicatif::ProgressBar {
     if !std::io::stderr().is_terminal() || rows < 200 {
         return indicatif::ProgressBar::hidden();
     }
-    let bar = indicatif::ProgressBar::new(rows as u64);
+    let bar = super::terminal::bars().add(indicatif::ProgressBar::new(rows as u64));
     if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {pos} of {len} dead letters ({elapsed})") {
         bar.set_style(style);
     }

@@ -21,6 +21,7 @@ mod run;
 mod sql;
 mod status;
 mod table;
+mod terminal;
 mod why;
 
 /// What a command found.
@@ -130,12 +131,15 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CONCORD_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,concord=info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal::lines);
     let json = std::env::var("CONCORD_LOG_FORMAT").is_ok_and(|format| format == "json");
     if json {
         lines.json().init();
+    } else if std::io::stderr().is_terminal() {
+        // Whoever watches knows what time it is.
+        lines.with_ansi(true).with_target(false).without_time().init();
     } else {
-        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+        lines.with_ansi(false).with_target(false).init();
     }
 }
 

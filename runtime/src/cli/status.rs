@@ -186,8 +186,8 @@ fn partitions(status: &mut Status, log: &LogStatus, running: bool, states: &BTre
 fn attention(status: &mut Status, pipeline: &Pipeline, states: &BTreeMap<Partition, PartitionState>) {
     let config = pipeline.file.path.display();
     if status.running.is_none() && status.lag > 0 {
-        let lag = status.lag;
-        status.attention.push(format!("{lag} records wait and nobody runs the pipeline: `concord run -c {config}`"));
+        let (lag, verb) = (table::count(status.lag, "record"), if status.lag == 1 { "waits" } else { "wait" });
+        status.attention.push(format!("{lag} {verb} and nobody runs the pipeline: `concord run -c {config}`"));
     }
     let other = |checkpoint: &Checkpoint| status.log.as_ref().is_some_and(|log| *log != checkpoint.log);
     if states.values().filter_map(|state| state.checkpoint.as_ref()).any(other) {
@@ -243,7 +243,7 @@ fn text(status: &Status) -> String {
 
 fn configuration(status: &Status) -> String {
     let Some(active) = &status.configuration else {
-        return "no configuration is in force yet\n\n".to_owned();
+        return "no configuration has been applied yet\n\n".to_owned();
     };
     let Configuration { sequence, rule_set, author, applied, proposed, files_error } = active;
     let files = match files_error {
