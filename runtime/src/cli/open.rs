@@ -9,11 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use crate::config::{ClickHousePlace, Document, PipelineFile, Proposal, RunFile, Running};
-use crate::door::{DoorClient, LogStatus, PartitionStatus};
+use crate::door::{self, DoorClient, LogStatus, PartitionStatus};
 use crate::engine::{self, Engine};
 use crate::event::{self, Control, ControlKey, Parsed};
 use crate::log::embedded::{EmbeddedLog, OpenOptions};
-use crate::log::{Log, LogError, NewRecord, Offset, Partition};
+use crate::log::{Log, LogError, NewRecord, Offset, Partition, Record};
 use crate::plugin::Host;
 use crate::store::{self, Store};
 use crate::worker::checkpoint::{PartitionState, Piece};
@@ -54,6 +54,14 @@ impl OpenLog {
         match self {
             OpenLog::Here(log) => log.append(partition, records).await,
             OpenLog::There(door) => door.append(partition, &records).await,
+        }
+    }
+
+    /// The record at this place; `None` when the log does not have it (any more).
+    pub async fn record(&self, partition: Partition, offset: Offset) -> Result<Option<Record>, LogError> {
+        match self {
+            OpenLog::Here(log) => door::one_record(&**log, partition, offset).await,
+            OpenLog::There(door) => door.record(partition, offset).await,
         }
     }
 
@@ -130,6 +138,31 @@ impl Pipeline {
         match &self.running {
             Some(run) => Ok(OpenLog::There(DoorClient::new(run.door.clone()))),
             None => Ok(OpenLog::Here(self.own_log()?)),
+        }
+    }
+
+    /// Whether there is a log yet; opening makes one.
+    pub fn has_log(&self) -> bool {
+        self.running.is_some() || self.file.data_dir.join("log").exists()
+    }
+
+    /// The store to read, for commands that have nothing to do without one. With a reader's rights where the engine
+    /// is embedded.
+    pub async fn written(&self) -> Result<OpenStore> {
+        if !self.has_store() {
+            bail!("nothing has been written yet: run `concord run -c {}`", self.file.path.display());
+        }
+        let opened = self.reader().await?;
+        match opened.store.schema_version().await {
+            Ok(version) if version > 0 => Ok(opened),
+            found => {
+                opened.close().await;
+                let database = &self.file.clickhouse.database;
+                let config = self.file.path.display();
+                let context = format!("database {database} has no tables yet: run `concord run -c {config}`");
+                found.map_err(|error| anyhow::Error::new(error).context(context.clone()))?;
+                bail!(context)
+            }
         }
     }
 

@@ -173,6 +173,13 @@ fn report<L: Log>(shared: &Shared<L>, elapsed: Duration, arguments: &Arguments) 
             counts.total(),
             elapsed.as_secs_f64()
         ))?;
+    } else {
+        tracing::info!(
+            records = counts.total(),
+            merged = counts.merged,
+            dead_letters = counts.dead_letters,
+            "ended; everything decided is written"
+        );
     }
     Ok(())
 }
@@ -203,7 +210,8 @@ async fn progress<L: Log>(shared: Arc<Shared<L>>) {
     if !std::io::stderr().is_terminal() {
         return std::future::pending().await;
     }
-    let bar = indicatif::ProgressBar::new(0);
+    let bar = indicatif::ProgressBar::new(0).with_finish(indicatif::ProgressFinish::AndClear);
+    let bar = super::terminal::bars().add(bar);
     let style = "{spinner} {pos} of {len} records ({per_sec})";
     if let Ok(style) = indicatif::ProgressStyle::with_template(style) {
         bar.set_style(style);

@@ -150,7 +150,7 @@ impl<'a> Deciding<'a> {
     /// Resolves the fields of room nights, all questions in one call.
     fn inventory(&mut self, touched: &Touched) {
         let questions: Vec<(&(Night, Arc<str>), Question)> =
-            touched.fields.iter().filter_map(|key| Some((key, self.field_question(key)?))).collect();
+            touched.fields.iter().filter_map(|key| Some((key, field_question(self.property, key)?))).collect();
         let asked: Vec<Contest> =
             questions.iter().filter(|(_, q)| q.claims.len() > 1).map(|(_, q)| q.contest.clone()).collect();
         let mut verdicts = if asked.is_empty() { Vec::new() } else { self.policy.resolve(&asked) }.into_iter();
@@ -163,36 +163,6 @@ impl<'a> Deciding<'a> {
             };
             self.publish_field(night, name, &question, &answer);
         }
-    }
-
-    fn field_question(&self, (night, name): &(Night, Arc<str>)) -> Option<Question> {
-        let field = self.property.nights.get(night)?.field(name)?;
-        let mut claims = Vec::new();
-        let mut audit = Vec::new();
-        for claim in &field.claims {
-            let Some(value) = &claim.value else { continue };
-            claims.push(Claim { source: claim.source.clone(), value: Claimed::Value(value.clone()) });
-            audit.push(AuditClaim {
-                source: claim.source.clone(),
-                value: value.to_string(),
-                revision: claim.meta.revision(None).map(ToString::to_string).unwrap_or_default(),
-                offset: claim.offset,
-            });
-        }
-        let published = field.published.as_ref();
-        let same = |c: &Claim| published.is_some_and(|p| c.value == Claimed::Value(p.value.clone()));
-        let incumbent = claims
-            .iter()
-            .position(|c| same(c) && published.is_some_and(|p| p.source == c.source))
-            .or_else(|| claims.iter().position(same));
-        let contest = Contest {
-            property: self.property.name.clone(),
-            room_type: night.0.clone(),
-            subject: Subject::Field(name.clone()),
-            claims,
-        };
-        let differ = differ(&contest.claims);
-        Some(Question { contest, claims: audit, differ, incumbent, fallback: None })
     }
 
     fn publish_field(&mut self, night: &Night, name: &Arc<str>, question: &Question, answer: &Answer) {
@@ -215,4 +185,35 @@ impl<'a> Deciding<'a> {
             self.drafts.push(Draft::contest(about, ConflictKind::Field, name.clone(), decision, question, answer));
         }
     }
+}
+
+/// The question about one field of a room night.
+pub(super) fn field_question(property: &Property, (night, name): &(Night, Arc<str>)) -> Option<Question> {
+    let field = property.nights.get(night)?.field(name)?;
+    let mut claims = Vec::new();
+    let mut audit = Vec::new();
+    for claim in &field.claims {
+        let Some(value) = &claim.value else { continue };
+        claims.push(Claim { source: claim.source.clone(), value: Claimed::Value(value.clone()) });
+        audit.push(AuditClaim {
+            source: claim.source.clone(),
+            value: value.to_string(),
+            revision: claim.meta.revision(None).map(ToString::to_string).unwrap_or_default(),
+            offset: claim.offset,
+        });
+    }
+    let published = field.published.as_ref();
+    let same = |c: &Claim| published.is_some_and(|p| c.value == Claimed::Value(p.value.clone()));
+    let incumbent = claims
+        .iter()
+        .position(|c| same(c) && published.is_some_and(|p| p.source == c.source))
+        .or_else(|| claims.iter().position(same));
+    let contest = Contest {
+        property: property.name.clone(),
+        room_type: night.0.clone(),
+        subject: Subject::Field(name.clone()),
+        claims,
+    };
+    let differ = differ(&contest.claims);
+    Some(Question { contest, claims: audit, differ, incumbent, fallback: None })
 }

@@ -209,7 +209,7 @@ impl Deciding<'_> {
     }
 }
 
-fn name(field: StayField) -> &'static str {
+pub(super) fn name(field: StayField) -> &'static str {
     match field {
         StayField::Status => "status",
         StayField::Placement => "placement",
@@ -227,7 +227,7 @@ fn contest(property: &Arc<str>, subject: Subject, claims: Vec<Claim>) -> Contest
 }
 
 /// The question about one field of a stay; its lines in byte order of the source.
-fn question(property: &Arc<str>, stay: &Stay, lines: &[&Line], field: StayField) -> Question {
+pub(super) fn question(property: &Arc<str>, stay: &Stay, lines: &[&Line], field: StayField) -> Question {
     let mut claims = Vec::new();
     let mut audit = Vec::new();
     for line in lines {
