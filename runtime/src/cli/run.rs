@@ -197,7 +197,7 @@ async fn signals(stop: watch::Sender<bool>) {
             _ = terminate.recv() => {}
         }
         if round > 0 {
-            std::process::exit(130);
+            engine::leave_at_once(130);
         }
         tracing::info!("ending: what is in flight is written first; once more ends at once, and loses nothing either");
         // Nobody listens any more only if the work has ended by itself.
