@@ -9,5 +9,6 @@ pub mod guests;
 pub mod log_suite;
 pub mod model;
 pub mod pipeline;
+pub mod program;
 pub mod real;
 pub mod tables;

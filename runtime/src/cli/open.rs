@@ -104,11 +104,9 @@ impl Pipeline {
     pub fn prepare(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         let dir = &self.file.data_dir;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .with_context(|| format!("pipeline.data_dir {} cannot be made", dir.display()))
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+            format!("pipeline.data_dir {} cannot be made; name a directory that is yours to write", dir.display())
+        })
     }
 
     /// The key that signs control records, made if it is not there.

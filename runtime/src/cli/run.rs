@@ -207,7 +207,7 @@ impl Signals {
                 _ = self.terminate.recv() => {}
             }
             if round > 0 {
-                std::process::exit(130);
+                engine::leave_at_once(130);
             }
             tracing::info!(
                 "ending: what is in flight is written first; once more ends at once, and loses nothing either"

@@ -169,9 +169,14 @@ impl Engine {
         if options.writer_password.is_empty() || options.reader_password.is_empty() {
             return Err(EngineError::NoPassword);
         }
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .map_err(|source| EngineError::Io { what: format!("cannot listen on {}", options.listen), source })?;
+        let listener = TcpListener::bind(options.listen).await.map_err(|source| EngineError::Io {
+            what: format!(
+                "cannot listen on {}; if another program or pipeline uses the port, give clickhouse.listen another one \
+                     (0 takes any)",
+                options.listen
+            ),
+            source,
+        })?;
         let address = listener
             .local_addr()
             .map_err(|source| EngineError::Io { what: "cannot read the address".to_owned(), source })?;
