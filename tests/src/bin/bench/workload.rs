@@ -20,7 +20,7 @@ const PRICERS: [usize; 3] = [0, 2, 3];
 
 pub const ROOM_TYPES: [&str; 4] = ["DBL", "SGL", "SUI", "TWN"];
 /// Rooms of a type, per night.
-pub const ROOMS: u32 = 25;
+pub const ROOMS: u32 = 5;
 /// 2026-12-01.
 const FIRST_NIGHT: i32 = 20_788;
 /// How far ahead guests book.
@@ -52,7 +52,7 @@ impl Numbers {
 
     /// The nearer the likelier: guests book for soon more than for late.
     fn soon(&mut self, most: u64) -> u64 {
-        self.below(most).min(self.below(most))
+        self.below(most).min(self.below(most)).min(self.below(most)).min(self.below(most))
     }
 }
 
@@ -184,8 +184,7 @@ impl Hotels {
         let room_type = ROOM_TYPES[numbers.below(4) as usize];
         let first = FIRST_NIGHT + numbers.soon(NIGHTS) as i32;
         let nights = 1 + i32::from(numbers.chance(20));
-        // Few prices, so that sources often agree.
-        let price = 100 + 5 * numbers.below(3);
+        let price = 100 + numbers.below(30);
         let body = format!(
             r#"{{"property":"{property}","revision":{revision},"inventory":{{"room_type":"{room_type}","nights":"{from}/{to}","fields":{{"price":{{"amount":"{price}.00","currency":"EUR"}},"availability":{free}}}}}}}"#,
             revision = self.said,
