@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::config::Door;
-use crate::log::{Identity, Log, LogError, NewRecord, Offset, Partition};
+use crate::log::{Identity, Log, LogError, NewRecord, Offset, Partition, Record};
 use crate::worker::Shared;
 use crate::worker::checkpoint::Counts;
 
@@ -70,6 +70,7 @@ pub async fn serve<L: Log>(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/v1/log", get(status::<L>))
         .route("/v1/append/{partition}", post(append::<L>))
+        .route("/v1/records/{partition}/{offset}", get(record::<L>))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(Arc::new(Guard { shared, token }));
     let server = async move {
@@ -135,6 +136,39 @@ async fn append<L: Log>(
     }
 }
 
+/// One record by its place; 404 when the log does not have it (any more).
+async fn record<L: Log>(
+    State(guard): State<Arc<Guard<L>>>,
+    Path((partition, offset)): Path<(Partition, Offset)>,
+    headers: HeaderMap,
+) -> Response {
+    if !guard.lets_in(&headers) {
+        return refused();
+    }
+    match one_record(&*guard.shared.log, partition, offset).await {
+        Ok(Some(record)) => {
+            Json(encode(&NewRecord { key: record.key, value: record.value, timestamp: record.timestamp }))
+                .into_response()
+        }
+        Ok(None) => (StatusCode::NOT_FOUND, "the log does not have this record\n").into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+/// The record at this place; `None` when it is gone or was never there.
+pub async fn one_record<L: Log>(log: &L, partition: Partition, offset: Offset) -> Result<Option<Record>, LogError> {
+    let (first, end) = log.bounds(partition).await?;
+    if offset < first || offset >= end {
+        return Ok(None);
+    }
+    match log.read(partition, offset, 1, 1).await {
+        Ok(records) => Ok(records.into_iter().find(|record| record.offset == offset)),
+        // Given up between the two looks.
+        Err(LogError::Gone { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn failed(error: &LogError) -> Response {
     let status = match error {
         LogError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -190,7 +224,24 @@ impl DoorClient {
         serde_json::from_slice(&answer).map_err(|e| LogError::Failed(e.to_string()))
     }
 
+    /// The record at this place; `None` when the log does not have it (any more).
+    pub async fn record(&self, partition: Partition, offset: Offset) -> Result<Option<Record>, LogError> {
+        let (status, body) = self.ask("GET", &format!("/v1/records/{partition}/{offset}"), Bytes::new()).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let wire: WireRecord =
+            serde_json::from_slice(&answered(status, body)?).map_err(|e| LogError::Failed(e.to_string()))?;
+        let NewRecord { key, value, timestamp } = decode(wire).map_err(LogError::Failed)?;
+        Ok(Some(Record { offset, timestamp, key, value }))
+    }
+
     async fn request(&self, method: &str, path: &str, body: Bytes) -> Result<Bytes, LogError> {
+        let (status, body) = self.ask(method, path, body).await?;
+        answered(status, body)
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), LogError> {
         let request = hyper::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.door.address))
@@ -202,14 +253,15 @@ impl DoorClient {
         let response = self.client.request(request).await.map_err(|e| away(&e))?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|e| away(&e))?.to_bytes();
-        if status.is_success() {
-            return Ok(body);
-        }
-        let text = String::from_utf8_lossy(&body).trim().to_owned();
-        Err(if status == StatusCode::SERVICE_UNAVAILABLE {
-            LogError::Unavailable(text)
-        } else {
-            LogError::Failed(text)
-        })
+        Ok((status, body))
     }
+}
+
+/// The body of a good answer, the error that another stands for.
+fn answered(status: StatusCode, body: Bytes) -> Result<Bytes, LogError> {
+    if status.is_success() {
+        return Ok(body);
+    }
+    let text = String::from_utf8_lossy(&body).trim().to_owned();
+    Err(if status == StatusCode::SERVICE_UNAVAILABLE { LogError::Unavailable(text) } else { LogError::Failed(text) })
 }

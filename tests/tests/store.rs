@@ -68,6 +68,13 @@ fn migrations_run_twice_and_fields_become_columns() {
         let note = "SELECT count() FROM system.columns WHERE database = currentDatabase() AND name = 'note'";
         assert_eq!(place.number(note).await, 0, "a refused configuration changes nothing");
 
+        let synced = "SELECT countIf(engine_full LIKE '%fsync_after_insert = 1%') FROM system.tables \
+                      WHERE database = currentDatabase() AND engine LIKE '%MergeTree'";
+        for (by_engine, tables) in [(true, 9), (false, 0), (true, 9)] {
+            place.synced_by_engine(by_engine).migrated().await;
+            assert_eq!(place.number(synced).await, tables);
+        }
+
         place.execute("INSERT INTO schema_migrations (version, name) SELECT 999, 'from the future'").await;
         let newer = store.migrate(&[]).await;
         assert!(matches!(newer, Err(StoreError::NewerSchema { found: 999, .. })), "{newer:?}");
@@ -367,6 +374,38 @@ fn a_booking_shows_only_with_all_its_nights() {
 }
 
 #[test]
+fn readers_see_the_views_and_write_nothing() {
+    with_engine(async |place| {
+        let store = place.migrated().await;
+        store.write(&[store_support::one_of_each()]).await.expect("write");
+        let reader = place.for_readers().connect().await;
+        let query = "SELECT price, freshness, sellable FROM room_nights_now WHERE property = {hotel:String}";
+        let rows = reader.query_json(query, &[("hotel", "H1")]).await.expect("query");
+        assert_eq!(rows, [serde_json::json!({"price": 123.45, "freshness": {}, "sellable": true})]);
+        let mut answer = reader.query_raw("SELECT property FROM properties FINAL", "CSVWithNames").expect("query");
+        let mut text = Vec::new();
+        while let Some(chunk) = answer.next().await.expect("answer") {
+            text.extend_from_slice(&chunk);
+        }
+        assert_eq!(text, b"\"property\"\n\"H1\"\n");
+        let refused = reader.query_json("SELECT nonsense", &[]).await;
+        assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        let refused = reader.write(&[batch(0, 0, 1)]).await;
+        assert!(refused.as_ref().is_err_and(|error| !error.retryable()), "{refused:?}");
+    });
+}
+
+#[test]
+fn wrong_passwords_and_absent_servers_are_told_apart() {
+    with_engine(async |place| {
+        let wrong = place.with_password("wrong").try_connect().await;
+        assert!(matches!(wrong, Err(StoreError::Denied(_))), "{:?}", wrong.err());
+        let absent = place.nowhere().try_connect().await;
+        assert!(matches!(absent, Err(StoreError::Unreachable(_))), "{:?}", absent.err());
+    });
+}
+
+#[test]
 fn what_is_sellable_follows_availability_and_the_stale_data_policy() {
     with_engine(async |place| {
         let store = place.migrated().await;
@@ -494,12 +533,63 @@ fn each_way_of_asking_reads_a_slice_that_does_not_grow_with_the_table() {
     });
 }
 
+#[test]
+fn the_workers_own_reads_do_not_grow_with_their_tables() {
+    with_engine(async |place| {
+        place.migrated().await;
+        let fill = async |first: u64, rows: u64| {
+            let numbers = format!("FROM (SELECT number + {first} AS n FROM numbers({rows}))");
+            place
+                .execute(&format!(
+                    "INSERT INTO state SELECT n % 8, 'H' || toString(intDiv(n, 8) % 1000), toString(n), 'v', 1 {numbers}"
+                ))
+                .await;
+            place
+                .execute(&format!(
+                    "INSERT INTO conflicts (property, date, partition, offset) \
+                     SELECT 'H' || toString(intDiv(n, 8) % 1000), toDate32('2026-01-01') + n % 365, n % 8, n {numbers}"
+                ))
+                .await;
+            place.execute("OPTIMIZE TABLE conflicts FINAL").await;
+            place.execute("OPTIMIZE TABLE state FINAL").await;
+        };
+        let measure = async |last: u64| {
+            let state =
+                "EXPLAIN indexes = 1 SELECT value FROM state FINAL WHERE partition = 3 AND property IN ('H7', 'H8')";
+            let end =
+                format!("EXPLAIN indexes = 1 SELECT hash FROM conflicts WHERE (partition = 3 AND offset >= {last})");
+            let night = "EXPLAIN indexes = 1 SELECT * FROM conflicts WHERE property = 'H7' AND date = '2026-02-03'";
+            (
+                place.granules(state, "state").await,
+                place.granules(&end, "conflicts").await,
+                place.granules(night, "conflicts").await,
+            )
+        };
+        fill(0, 200_000).await;
+        let before = measure(199_999).await;
+        fill(200_000, 1_800_000).await;
+        let after = measure(1_999_999).await;
+        println!("granules: {before:?}, then {after:?}");
+        // Ten times the rows of each property are in these tables: a slice may grow, but less than the table did.
+        assert!(after.0 <= before.0 * 10 && after.1 <= before.1 + 1 && after.2 <= before.2 + 1, "{before:?} {after:?}");
+    });
+}
+
 /// Not a test: how fast 10,000 rows of each table are written. `cargo test --test store -- --ignored --nocapture`.
 #[test]
 #[ignore = "measures"]
 fn insert_rates() {
     with_engine(async |place| {
-        let store = place.migrated().await;
-        store_support::rates(&place, &store).await;
+        let mut stores = Vec::new();
+        for (name, by_engine) in [("insert", true), ("commit", false)] {
+            let store = place.synced_by_engine(by_engine).sibling(name).migrated().await;
+            println!("synced each {name}");
+            store_support::latency(&store).await;
+            stores.push((name, store));
+        }
+        for days in [90, 365] {
+            println!("rows over {days} days");
+            store_support::rates(&stores, days).await;
+        }
     });
 }

@@ -62,7 +62,8 @@ pub fn run(root: &Path, steps: &mut Steps, arguments: &Arguments) -> Result<()> 
     let example = example(root, arguments.name.as_deref())?;
     let ready = setup::run(root, steps)?;
     steps.step("The concord program", || {
-        run_program(cargo(root).args(["build", "--locked", "--package", "concord-runtime", "--bin", "concord"]))
+        // As the tests build it: another selection of packages would build the dependencies once more.
+        run_program(cargo(root).args(["build", "--locked", "--workspace", "--bin", "concord"]))
     })?;
     let concord = target_dir(root).join("debug/concord");
     let folder = target_dir(root).join("demo").join(example.file_name().unwrap_or_default());

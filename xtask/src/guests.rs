@@ -21,7 +21,7 @@ const LOG: &str = "concord:plugin/log@";
 /// When the target cannot be added, a guest does not compile, or a component imports more than the log.
 pub fn build(root: &Path) -> Result<Vec<PathBuf>> {
     let plugins = root.join("plugins");
-    let target = target_dir(root)?;
+    let target = crate::steps::target_dir(root);
     ensure_target(&plugins, TARGET)?;
     let out = target.join("plugins");
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
@@ -36,13 +36,6 @@ pub fn build(root: &Path) -> Result<Vec<PathBuf>> {
     }
     components.sort();
     Ok(components)
-}
-
-/// The build directory: `CARGO_TARGET_DIR`, else `target` in the repository.
-fn target_dir(root: &Path) -> Result<PathBuf> {
-    let dir = std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty());
-    let dir = dir.map_or_else(|| root.join("target"), PathBuf::from);
-    std::path::absolute(&dir).with_context(|| format!("cannot resolve {}", dir.display()))
 }
 
 /// Adds the target's standard library to the toolchain in use, unless it is there.

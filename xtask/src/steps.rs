@@ -87,13 +87,22 @@ pub fn cargo(root: &Path) -> Command {
     cargo
 }
 
-/// Where cargo builds: `CARGO_TARGET_DIR`, else `target` in the repository.
+/// Where cargo builds: `CARGO_TARGET_DIR`, else the folder that this program was built into (cargo's own settings may
+/// name any), else `target` in the repository.
 pub fn target_dir(root: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR").filter(|dir: &OsString| !dir.is_empty()) {
         // Relative to where cargo was called, as cargo has it.
         Some(dir) => std::path::absolute(&dir).unwrap_or_else(|_| dir.into()),
-        None => root.join("target"),
+        None => own_target_dir().unwrap_or_else(|| root.join("target")),
     }
+}
+
+/// `TARGET` of `TARGET/debug/xtask`, which is this program when cargo runs it.
+fn own_target_dir() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let profile = program.parent()?;
+    let is_ours = program.file_stem()? == "xtask" && profile.file_name()? == "debug";
+    is_ours.then(|| profile.parent().map(Path::to_owned)).flatten()
 }
 
 fn line(command: &Command) -> String {

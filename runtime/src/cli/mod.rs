@@ -12,9 +12,17 @@ use clap::{Parser, Subcommand};
 
 mod append;
 mod apply;
+mod audit;
+mod dead_letters;
 pub mod open;
+mod plugin;
+mod rules;
 mod run;
 mod sql;
+mod status;
+mod table;
+mod terminal;
+mod why;
 
 /// What a command found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +67,24 @@ enum Command {
     /// Ask ClickHouse
     #[command(after_help = sql::EXAMPLES)]
     Sql(sql::Arguments),
+    /// Show how far the pipeline is, what is in force, and what needs attention
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Arguments),
+    /// Explain a room night or a reservation: each source's claim, the rule, the log positions
+    #[command(after_help = why::EXAMPLES)]
+    Why(why::Arguments),
+    /// The rule set
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// The record of every disagreement
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Records that could not be merged
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
+    /// Plugins, before they are part of a pipeline
+    #[command(subcommand)]
+    Plugin(plugin::Command),
 }
 
 /// Parses the command line, runs the command, says what went wrong.
@@ -85,13 +111,28 @@ async fn dispatch(command: Command) -> anyhow::Result<Found> {
         Command::Append(arguments) => append::run(arguments).await,
         Command::Apply(arguments) => apply::run(arguments).await,
         Command::Sql(arguments) => sql::run(arguments).await,
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Why(arguments) => why::run(arguments).await,
+        Command::Rules(command) => rules::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
+        Command::DeadLetters(command) => dead_letters::run(command).await,
+        Command::Plugin(command) => plugin::run(command),
     }
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     // Standard error may be closed; there is nobody left to tell then.
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("concord: {error:#}\n"));
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("concord: {}\n", chain(error)));
     ExitCode::from(2)
+}
+
+/// An error with its causes, none of them twice: many say their cause themselves.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        known if known.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 /// Log lines go to standard error: readable on a terminal, JSON where `CONCORD_LOG_FORMAT=json`.
@@ -99,12 +140,15 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CONCORD_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,concord=info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal::lines);
     let json = std::env::var("CONCORD_LOG_FORMAT").is_ok_and(|format| format == "json");
     if json {
         lines.json().init();
+    } else if std::io::stderr().is_terminal() {
+        // Whoever watches knows what time it is.
+        lines.with_ansi(true).with_target(false).without_time().init();
     } else {
-        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+        lines.with_ansi(false).with_target(false).init();
     }
 }
 
@@ -112,7 +156,7 @@ fn log_to_stderr() {
 pub fn print(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => crate::engine::leave_at_once(0),
         written => Ok(written?),
     }
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use crate::config::{ClickHousePlace, Document, PipelineFile, Proposal, RunFile, Running};
-use crate::door::{DoorClient, LogStatus, PartitionStatus};
+use crate::door::{self, DoorClient, LogStatus, PartitionStatus};
 use crate::engine::{self, Engine};
 use crate::event::{self, Control, ControlKey, Parsed};
 use crate::log::embedded::{EmbeddedLog, OpenOptions};
-use crate::log::{Log, LogError, NewRecord, Offset, Partition};
+use crate::log::{Log, LogError, NewRecord, Offset, Partition, Record};
 use crate::plugin::Host;
 use crate::store::{self, Store};
 use crate::worker::checkpoint::{PartitionState, Piece};
@@ -57,6 +57,14 @@ impl OpenLog {
         }
     }
 
+    /// The record at this place; `None` when the log does not have it (any more).
+    pub async fn record(&self, partition: Partition, offset: Offset) -> Result<Option<Record>, LogError> {
+        match self {
+            OpenLog::Here(log) => door::one_record(&**log, partition, offset).await,
+            OpenLog::There(door) => door.record(partition, offset).await,
+        }
+    }
+
     /// What the log is; how far it is written only if somebody runs it.
     pub async fn status(&self) -> Result<LogStatus, LogError> {
         match self {
@@ -96,11 +104,9 @@ impl Pipeline {
     pub fn prepare(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         let dir = &self.file.data_dir;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .with_context(|| format!("pipeline.data_dir {} cannot be made", dir.display()))
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+            format!("pipeline.data_dir {} cannot be made; name a directory that is yours to write", dir.display())
+        })
     }
 
     /// The key that signs control records, made if it is not there.
@@ -130,6 +136,31 @@ impl Pipeline {
         match &self.running {
             Some(run) => Ok(OpenLog::There(DoorClient::new(run.door.clone()))),
             None => Ok(OpenLog::Here(self.own_log()?)),
+        }
+    }
+
+    /// Whether there is a log yet; opening makes one.
+    pub fn has_log(&self) -> bool {
+        self.running.is_some() || self.file.data_dir.join("log").exists()
+    }
+
+    /// The store to read, for commands that have nothing to do without one. With a reader's rights where the engine
+    /// is embedded.
+    pub async fn written(&self) -> Result<OpenStore> {
+        if !self.has_store() {
+            bail!("nothing has been written yet: run `concord run -c {}`", self.file.path.display());
+        }
+        let opened = self.reader().await?;
+        match opened.store.schema_version().await {
+            Ok(version) if version > 0 => Ok(opened),
+            found => {
+                opened.close().await;
+                let database = &self.file.clickhouse.database;
+                let config = self.file.path.display();
+                let context = format!("database {database} has no tables yet: run `concord run -c {config}`");
+                found.map_err(|error| anyhow::Error::new(error).context(context.clone()))?;
+                bail!(context)
+            }
         }
     }
 
@@ -235,6 +266,19 @@ impl Pipeline {
     /// The configuration in force as partition 0 has it: in ClickHouse, and after it in the log's part that is
     /// not yet decided. `None` before the first start.
     pub async fn active(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
+        // A process that has just started writes its first configuration within moments.
+        for _ in 0..300 {
+            match self.active_now(store, log, key).await? {
+                None if matches!(log, OpenLog::There(_)) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+                found => return Ok(found),
+            }
+        }
+        bail!("the running process has had no configuration for half a minute; look at what it prints")
+    }
+
+    async fn active_now(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
         let mut found = None;
         let mut next = None;
         if let Some(store) = store
@@ -249,8 +293,7 @@ impl Pipeline {
         }
         match log {
             OpenLog::Here(log) => later_configuration(&**log, key, next, found).await,
-            OpenLog::There(_) if found.is_some() => Ok(found),
-            OpenLog::There(_) => bail!("the running process has no configuration yet; try again in a moment"),
+            OpenLog::There(_) => Ok(found),
         }
     }
 }

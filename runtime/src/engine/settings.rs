@@ -39,6 +39,7 @@ const READER_SETTINGS: &[&str] = &[
     "limit",
     "log_comment",
     "max_block_size",
+    "max_bytes_before_external_sort",
     "max_bytes_to_read",
     "max_execution_time",
     "max_result_bytes",

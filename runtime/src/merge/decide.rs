@@ -157,8 +157,11 @@ impl<'a> Deciding<'a> {
 
     /// Resolves the fields of room nights, all questions in one call.
     fn inventory(&mut self, touched: &Touched) {
-        let questions: Vec<(&(Night, Arc<str>), Question)> =
-            touched.fields.iter().filter_map(|key| Some((key, self.field_question(key)?))).collect();
+        let questions: Vec<(&(Night, Arc<str>), Question)> = touched
+            .fields
+            .iter()
+            .filter_map(|key| Some((key, field_question(self.property, self.resets, key)?)))
+            .collect();
         let asked: Vec<Contest> =
             questions.iter().filter(|(_, q)| q.claims.len() > 1).map(|(_, q)| q.contest.clone()).collect();
         let mut verdicts = if asked.is_empty() { Vec::new() } else { self.policy.resolve(&asked) }.into_iter();
@@ -170,36 +173,6 @@ impl<'a> Deciding<'a> {
             };
             self.publish_field(night, name, &question, &answer);
         }
-    }
-
-    fn field_question(&self, (night, name): &(Night, Arc<str>)) -> Option<Question> {
-        let field = self.property.nights.get(night)?.field(name)?;
-        let mut claims = Vec::new();
-        let mut audit = Vec::new();
-        for claim in &field.claims {
-            let Some(value) = &claim.value else { continue };
-            claims.push(Claim { source: claim.source.clone(), value: Claimed::Value(value.clone()) });
-            audit.push(AuditClaim {
-                source: claim.source.clone(),
-                value: value.to_string(),
-                revision: claim
-                    .meta
-                    .own_revision(self.resets.get(&claim.source).copied())
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-                offset: claim.offset,
-            });
-        }
-        let published = field.published.as_ref().map(|p| (&p.source, p.value.to_string()));
-        let incumbent = published.and_then(|(source, value)| incumbent(&audit, source, |claim| claim.value == value));
-        let contest = Contest {
-            property: self.property.name.clone(),
-            room_type: night.0.clone(),
-            subject: Subject::Field(name.clone()),
-            claims,
-        };
-        let differ = differ(&contest.claims);
-        Some(Question { contest, claims: audit, differ, tolerant: true, incumbent, fallback: None })
     }
 
     fn publish_field(&mut self, night: &Night, name: &Arc<str>, question: &Question, answer: &Answer) {
@@ -223,4 +196,39 @@ impl<'a> Deciding<'a> {
             self.drafts.push(Draft::contest(about, ConflictKind::Field, name.clone(), decision, question, answer));
         }
     }
+}
+
+/// The question about one field of a room night.
+pub(super) fn field_question(
+    property: &Property,
+    resets: &HashMap<Arc<str>, Offset>,
+    (night, name): &(Night, Arc<str>),
+) -> Option<Question> {
+    let field = property.nights.get(night)?.field(name)?;
+    let mut claims = Vec::new();
+    let mut audit = Vec::new();
+    for claim in &field.claims {
+        let Some(value) = &claim.value else { continue };
+        claims.push(Claim { source: claim.source.clone(), value: Claimed::Value(value.clone()) });
+        audit.push(AuditClaim {
+            source: claim.source.clone(),
+            value: value.to_string(),
+            revision: claim
+                .meta
+                .own_revision(resets.get(&claim.source).copied())
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            offset: claim.offset,
+        });
+    }
+    let published = field.published.as_ref().map(|p| (&p.source, p.value.to_string()));
+    let incumbent = published.and_then(|(source, value)| incumbent(&audit, source, |claim| claim.value == value));
+    let contest = Contest {
+        property: property.name.clone(),
+        room_type: night.0.clone(),
+        subject: Subject::Field(name.clone()),
+        claims,
+    };
+    let differ = differ(&contest.claims);
+    Some(Question { contest, claims: audit, differ, tolerant: true, incumbent, fallback: None })
 }

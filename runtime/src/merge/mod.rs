@@ -21,6 +21,7 @@ pub mod codec;
 mod contest;
 mod decide;
 mod emit;
+pub mod explain;
 mod floors;
 mod inventory;
 mod lines;

@@ -107,6 +107,8 @@ impl RoomNight {
             Ok(at) => at,
             Err(at) => {
                 let field = NightField { name: name.clone(), claims: Vec::new(), published: None, contest: None };
+                // Millions of these lie in memory, mostly with one field and few claims: not a byte more than needed.
+                self.fields.reserve_exact(1);
                 self.fields.insert(at, field);
                 at
             }
@@ -135,6 +137,7 @@ impl NightField {
                     offset: 0,
                     mentioned: 0,
                 };
+                self.claims.reserve_exact(1);
                 self.claims.insert(at, claim);
                 at
             }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::contest::{Question, differ, due, incumbent};
 use super::decide::{About, Deciding, Draft};
 use super::link::{connected, group};
@@ -100,7 +102,7 @@ impl Deciding<'_> {
             let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.lines.get(l)).collect();
             lines.sort_by(|a, b| a.source().cmp(b.source()));
             for field in [StayField::Status, StayField::Placement, StayField::Money, StayField::Guests] {
-                questions.push((id.clone(), field, self.question(stay, &lines, field)));
+                questions.push((id.clone(), field, question(&self.property.name, self.resets, stay, &lines, field)));
             }
         }
         // A single claim needs no rule; only of a status the rule is published all the same.
@@ -178,44 +180,6 @@ impl Deciding<'_> {
         }
     }
 
-    /// The question about one field of a stay; its lines in byte order of the source.
-    fn question(&self, stay: &Stay, lines: &[&Line], field: StayField) -> Question {
-        let (mut claims, mut audit) = (Vec::new(), Vec::new());
-        for line in lines {
-            let Some((value, meta, offset)) = told(line, field) else { continue };
-            let source: Arc<str> = super::names::intern(line.source());
-            let revision = meta.own_revision(self.resets.get(&source).copied());
-            audit.push(AuditClaim {
-                source: source.clone(),
-                value: text(&value),
-                revision: revision.map(ToString::to_string).unwrap_or_default(),
-                offset,
-            });
-            claims.push(Claim { source, value });
-        }
-        let differ = match field {
-            StayField::Placement => {
-                let placements: Vec<Placement> = lines.iter().filter_map(|l| l.placement.value.complete()).collect();
-                placements_differ(&placements)
-            }
-            _ => differ(&claims),
-        };
-        let won = stay.winners[field as usize].as_ref();
-        let incumbent =
-            won.and_then(|won| incumbent(&audit, &won.source, |claim| content_hash(&claim.value) == won.value));
-        // A booking shall not vanish because the policy fails: rather one that occupies nights.
-        let occupying = |c: &Claim| matches!(c.value, Claimed::Status(s) if occupies(s));
-        let first = Some(0).filter(|_| !claims.is_empty());
-        let fallback = match field {
-            StayField::Status => claims.iter().position(occupying).or(first),
-            StayField::Placement => first,
-            StayField::Money | StayField::Guests => None,
-        };
-        let subject = if field == StayField::Status { Subject::Status } else { Subject::StayField(name(field)) };
-        let contest = contest(&self.property.name, subject, claims);
-        Question { contest, claims: audit, differ, tolerant: field == StayField::Money, incumbent, fallback }
-    }
-
     /// Rule 12: a placement without a room takes the room from the highest source that agrees otherwise.
     fn find_room(&mut self, id: &StayId) {
         let Some(stay) = self.property.stays.get(id) else { return };
@@ -250,7 +214,7 @@ impl Deciding<'_> {
     }
 }
 
-fn name(field: StayField) -> &'static str {
+pub(super) fn name(field: StayField) -> &'static str {
     match field {
         StayField::Status => "status",
         StayField::Placement => "placement",
@@ -265,6 +229,49 @@ fn line_of<'l>(lines: &'l hashbrown::HashMap<LineId, Line>, ids: &[LineId], sour
 
 fn contest(property: &Arc<str>, subject: Subject, claims: Vec<Claim>) -> Contest {
     Contest { property: property.clone(), room_type: "".into(), subject, claims }
+}
+
+/// The question about one field of a stay; its lines in byte order of the source.
+pub(super) fn question(
+    property: &Arc<str>,
+    resets: &HashMap<Arc<str>, Offset>,
+    stay: &Stay,
+    lines: &[&Line],
+    field: StayField,
+) -> Question {
+    let (mut claims, mut audit) = (Vec::new(), Vec::new());
+    for line in lines {
+        let Some((value, meta, offset)) = told(line, field) else { continue };
+        let source: Arc<str> = super::names::intern(line.source());
+        let revision = meta.own_revision(resets.get(&source).copied());
+        audit.push(AuditClaim {
+            source: source.clone(),
+            value: text(&value),
+            revision: revision.map(ToString::to_string).unwrap_or_default(),
+            offset,
+        });
+        claims.push(Claim { source, value });
+    }
+    let differ = match field {
+        StayField::Placement => {
+            let placements: Vec<Placement> = lines.iter().filter_map(|l| l.placement.value.complete()).collect();
+            placements_differ(&placements)
+        }
+        _ => differ(&claims),
+    };
+    let won = stay.winners[field as usize].as_ref();
+    let incumbent = won.and_then(|won| incumbent(&audit, &won.source, |claim| content_hash(&claim.value) == won.value));
+    // A booking shall not vanish because the policy fails: rather one that occupies nights.
+    let occupying = |c: &Claim| matches!(c.value, Claimed::Status(s) if occupies(s));
+    let first = Some(0).filter(|_| !claims.is_empty());
+    let fallback = match field {
+        StayField::Status => claims.iter().position(occupying).or(first),
+        StayField::Placement => first,
+        StayField::Money | StayField::Guests => None,
+    };
+    let subject = if field == StayField::Status { Subject::Status } else { Subject::StayField(name(field)) };
+    let contest = contest(property, subject, claims);
+    Question { contest, claims: audit, differ, tolerant: field == StayField::Money, incumbent, fallback }
 }
 
 /// What a line says about one field, how new that is, and in which record it stood.

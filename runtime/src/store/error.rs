@@ -58,6 +58,12 @@ pub enum StoreError {
     /// A declared field cannot become a column.
     #[error("field {field}: {detail}")]
     Field { field: String, detail: String },
+    /// The embedded engine's disk did not take what was written. No retry helps: the system may have dropped it.
+    #[error(
+        "the disk under clickhouse.data_dir does not keep what is written ({0}): look at the system's log and the disk; \
+         then start again, which writes what is missing"
+    )]
+    Disk(String),
     /// A batch holds what it must not hold: a bug in Concord, not in the data.
     #[error("a batch of partition {partition} cannot be written: {detail}. This is a bug in Concord: please report it")]
     Batch { partition: Partition, detail: String },

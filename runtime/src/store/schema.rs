@@ -15,8 +15,18 @@ pub(crate) struct Layout {
     pub(crate) database: String,
     /// Replicas of one shard, by the name that the servers' configuration gives the cluster.
     pub(crate) cluster: Option<String>,
-    /// Concord runs the engine: an acknowledged row must survive a power loss.
-    pub(crate) fsync: bool,
+    pub(crate) durability: Durability,
+}
+
+/// Who sees to it that acknowledged rows survive a power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// The servers, as their administrators decided.
+    Servers,
+    /// The embedded engine, insert by insert.
+    EachInsert,
+    /// Concord, once per commit.
+    EachCommit,
 }
 
 /// What a table needs of insert deduplication: how many blocks back a token is remembered.
@@ -44,7 +54,7 @@ impl Layout {
     fn table(&self, name: &str, columns: &str, engine: &str, keys: &str, tokens: Tokens, settings: &[&str]) -> String {
         let replicated = if self.cluster.is_some() { "Replicated" } else { "" };
         let mut settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        if self.fsync {
+        if self.durability == Durability::EachInsert {
             settings.extend(["fsync_after_insert = 1".to_owned(), "fsync_part_directory = 1".to_owned()]);
         }
         if let Tokens::Blocks(blocks) = tokens {
@@ -115,6 +125,26 @@ pub(crate) fn pending(layout: &Layout, found: u32) -> Result<Vec<String>, StoreE
             statements
         })
         .collect())
+}
+
+/// The statements that let an embedded database's tables sync as this process wants it, `engines` being their names
+/// and engine clauses: the last one to run may have wanted otherwise.
+pub(crate) fn durability(layout: &Layout, engines: &[(String, String)]) -> Vec<String> {
+    let wanted = match layout.durability {
+        Durability::Servers => return Vec::new(),
+        Durability::EachInsert => true,
+        Durability::EachCommit => false,
+    };
+    let differs = |engine: &str| engine.contains("fsync_after_insert = 1") != wanted;
+    let flag = u8::from(wanted);
+    engines
+        .iter()
+        .filter(|(_, engine)| differs(engine))
+        .map(|(table, _)| {
+            let table = layout.name(table);
+            format!("ALTER TABLE {table} MODIFY SETTING fsync_after_insert = {flag}, fsync_part_directory = {flag}")
+        })
+        .collect()
 }
 
 /// How many blocks back a repeated token is recognised: far more than are written while a deposed worker, stopped
@@ -421,7 +451,7 @@ mod tests {
     use super::*;
 
     fn layout() -> Layout {
-        Layout { database: "concord".into(), cluster: None, fsync: true }
+        Layout { database: "concord".into(), cluster: None, durability: Durability::EachInsert }
     }
 
     fn columns(columns: &[(&str, &str, &str)]) -> Vec<Column> {
@@ -443,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_cluster_gets_replicated_tables() {
-        let cluster = Layout { cluster: Some("hotels".into()), fsync: false, ..layout() };
+        let cluster = Layout { cluster: Some("hotels".into()), durability: Durability::Servers, ..layout() };
         let statements = pending(&cluster, 0).unwrap_or_default();
         let tables: Vec<_> = statements.iter().filter(|s| s.starts_with("CREATE TABLE")).collect();
         assert_eq!(tables.len(), 8);

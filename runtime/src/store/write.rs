@@ -38,10 +38,12 @@ impl Store {
             self.write_properties(batches),
         );
         a.and(b).and(c).and(d).and(e).and(f)?;
+        // A state on disk whose outputs are not would be believed: they are made durable first.
+        self.sync().await?;
         for block in state {
             self.insert(Insert::new("state", tables::STATE, block).exact()).await?;
         }
-        Ok(())
+        self.sync().await
     }
 
     /// Rows that free rooms are acknowledged before rows that take them: whoever reads in between sees a room too

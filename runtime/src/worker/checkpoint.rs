@@ -106,6 +106,9 @@ pub struct ActiveRecord {
     pub log_time: i64,
 }
 
+/// The keys of the checkpoint and the active configuration: a partition without its plugins.
+pub const SUMMARY_KEYS: [&str; 2] = ["c", "a"];
+
 const CHECKPOINT: &[u8] = b"c";
 const ACTIVE: &[u8] = b"a";
 const PIECE: u8 = b'b';

@@ -145,7 +145,13 @@ impl<L: Log> Worker<L> {
             self.copy_to_all(&copies, signed, prepared.log_time).await?;
         }
         self.drop_old_pieces();
-        tracing::info!(partition = self.partition, sequence, rule_set = %self.active.setup.rule_set, "configuration applied");
+        let rule_set = &self.active.setup.rule_set;
+        // Every partition applies it; one line is enough for people.
+        if self.partition == 0 {
+            tracing::info!(sequence, %rule_set, "configuration applied");
+        } else {
+            tracing::debug!(partition = self.partition, sequence, %rule_set, "configuration applied");
+        }
         self.pass(prepared);
         Ok(())
     }

@@ -278,7 +278,7 @@ impl<L: Log> Worker<L> {
             reason = dead.reason,
             "dead letter"
         );
-        self.pending.dead_letters.push(DeadLetterRow {
+        self.pending.add_dead_letter(DeadLetterRow {
             source: dead.source,
             id: dead.id,
             kind: dead.kind,

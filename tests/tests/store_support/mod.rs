@@ -11,7 +11,7 @@ use concord::rows::{
     AuditClaim, AuditHead, Cause, ConflictKind, ConflictRow, DeadLetterKind, DeadLetterRow, Decided, Decision, Outcome,
     PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
 };
-use concord::store::{Options, Store};
+use concord::store::{Options, Store, StoreError};
 use concord::types::{Amount, Currency, Day, FieldType, Money, Status, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +58,7 @@ pub fn with_engine_at(test: impl AsyncFnOnce(Place, &dyn Fn(&Place) -> BoxFuture
             library: library.clone(),
             path: directory.path().to_owned(),
             listen: place.options.url.trim_start_matches("http://").parse().expect("address"),
-            database: "default".to_owned(),
+            database: "concord".to_owned(),
             writer_password: "writer".to_owned(),
             reader_password: "reader".to_owned(),
         };
@@ -70,6 +70,7 @@ pub fn with_engine_at(test: impl AsyncFnOnce(Place, &dyn Fn(&Place) -> BoxFuture
         password: "writer".to_owned(),
         database: "concord".to_owned(),
         embedded: true,
+        data_dir: Some(directory.path().to_owned()),
         ..Options::default()
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
@@ -133,6 +134,12 @@ impl Place {
         Place::new(Options { url: format!("http://{}", engine.address()), ..self.options.clone() })
     }
 
+    /// The same place, synced insert by insert by the engine, or once per commit by the store.
+    pub fn synced_by_engine(&self, by_engine: bool) -> Place {
+        let data_dir = self.options.data_dir.clone().filter(|_| !by_engine);
+        Place::new(Options { data_dir, ..self.options.clone() })
+    }
+
     /// The same place by way of a cutter.
     pub fn through(&self, cutter: &Cutter) -> Place {
         Place::new(Options { url: format!("http://{}", cutter.address), ..self.options.clone() })
@@ -143,8 +150,28 @@ impl Place {
         Place::new(Options { database: format!("{}_{name}", self.options.database), ..self.options.clone() })
     }
 
+    pub fn with_password(&self, password: &str) -> Place {
+        Place::new(Options { password: password.to_owned(), ..self.options.clone() })
+    }
+
+    /// A port on which nobody listens.
+    pub fn nowhere(&self) -> Place {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("port");
+        Place::new(Options { url: format!("http://{port}"), ..self.options.clone() })
+    }
+
+    pub async fn try_connect(&self) -> Result<Store, StoreError> {
+        Store::connect(self.options.clone()).await
+    }
+
     pub async fn connect(&self) -> Store {
-        Store::connect(self.options.clone()).await.expect("connect")
+        self.try_connect().await.expect("connect")
+    }
+
+    /// The same place as everyone else may see it.
+    pub fn for_readers(&self) -> Place {
+        let options = self.options.clone();
+        Place::new(Options { user: engine::READER.to_owned(), password: "reader".to_owned(), ..options })
     }
 
     /// A store on the tables of this place, made if they are not there.
@@ -395,36 +422,60 @@ pub const ONE_OF_EACH: &[(&str, &str)] = &[
     ),
 ];
 
-/// Prints how long 10,000 rows of each table take.
-pub async fn rates(place: &Place, store: &Store) {
+/// Prints how long 10,000 rows of each table take, their dates spread over `days`. The stores take turns, so that what
+/// else the machine does meets them alike.
+pub async fn rates(stores: &[(&str, Store)], days: u64) {
     const ROWS: u64 = 10_000;
-    const ROUNDS: u64 = 20;
+    const ROUNDS: u64 = 15;
     for table in ["conflicts", "reservations", "room_nights", "state", "all"] {
-        let mut times = Vec::new();
-        let mut busy = 0.0;
+        let mut times = vec![Vec::new(); stores.len()];
+        let mut busy = vec![0.0; stores.len()];
         let mut head = AuditHead::default();
         for round in 0..ROUNDS {
-            let decided = volume(table, round, ROWS, &mut head);
-            let (started, before) = (Instant::now(), processor_seconds());
-            store.write(&[decided]).await.expect("write");
-            busy += processor_seconds() - before;
-            times.push(started.elapsed().as_secs_f64() * 1e3);
+            let decided = [volume(table, round, ROWS, days, &mut head)];
+            for (at, (_, store)) in stores.iter().enumerate() {
+                let (started, before) = (Instant::now(), processor_seconds());
+                store.write(&decided).await.expect("write");
+                busy[at] += (processor_seconds() - before) / ROUNDS as f64 * 1e3;
+                times[at].push(started.elapsed().as_secs_f64() * 1e3);
+            }
         }
         if table == "conflicts" {
             let started = Instant::now();
-            let (rows, findings) = store.verify_audit(9, Some(head)).await.expect("verify");
+            let (rows, findings) =
+                stores[0].1.verify_audit(partition_of(table, days), Some(head)).await.expect("verify");
             let seconds = started.elapsed().as_secs_f64();
-            println!("{:13} {rows} rows verified in {seconds:.2} s, {} findings", "", findings.len());
-            place.execute("TRUNCATE TABLE conflicts").await;
+            println!("{rows} rows verified in {seconds:.2} s, {} findings", findings.len());
+        }
+        for (at, (name, _)) in stores.iter().enumerate() {
+            times[at].sort_by(f64::total_cmp);
+            let median = times[at][times[at].len() / 2];
+            println!(
+                "{table:13} {name:7} {ROWS} rows: {median:6.1} ms median, {:6.1} ms worst, {:6.1} ms of processor time with \
+                 merges, {:.0} rows/s",
+                times[at][times[at].len() - 1],
+                busy[at],
+                ROWS as f64 / median * 1e3
+            );
+        }
+    }
+}
+
+/// Prints how long one record takes by itself.
+pub async fn latency(store: &Store) {
+    const ROUNDS: u64 = 200;
+    let mut head = AuditHead::default();
+    for table in ["state", "room_nights", "alone"] {
+        let mut times = Vec::new();
+        for round in 0..ROUNDS {
+            let decided = volume(table, round, 1, 1, &mut head);
+            let started = Instant::now();
+            store.write(&[decided]).await.expect("write");
+            times.push(started.elapsed().as_secs_f64() * 1e3);
         }
         times.sort_by(f64::total_cmp);
-        let median = times[times.len() / 2];
-        println!(
-            "{table:13} {ROWS} rows: {median:6.1} ms median, {:6.1} ms worst, {:6.1} ms of processor time with merges, {:.0} rows/s",
-            times[times.len() - 1],
-            busy / ROUNDS as f64 * 1e3,
-            ROWS as f64 / median * 1e3
-        );
+        let at = |part: f64| times[(times.len() as f64 * part) as usize];
+        println!("{table:13} 1 row: {:5.1} ms median, {:5.1} ms p90, {:5.1} ms p99", at(0.5), at(0.9), at(0.99));
     }
 }
 
@@ -440,11 +491,15 @@ fn processor_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-fn volume(table: &str, round: u64, rows: u64, head: &mut AuditHead) -> Decided {
-    let is = |name: &str| table == name || table == "all";
-    let mut decided =
-        Decided { partition: if table == "all" { 10 } else { 9 }, state_version: round, ..Decided::default() };
-    let at = |n: u64| (round * rows + n, Day(20_500 + (n % 90) as i32), format!("H{}", n / 90 % 100));
+/// A chain of its own for each measurement.
+fn partition_of(table: &str, days: u64) -> u32 {
+    2 * days as u32 + u32::from(table == "all")
+}
+
+fn volume(table: &str, round: u64, rows: u64, days: u64, head: &mut AuditHead) -> Decided {
+    let is = |name: &str| table == name || table == "all" || table == "alone";
+    let mut decided = Decided { partition: partition_of(table, days), state_version: round, ..Decided::default() };
+    let at = |n: u64| (round * rows + n, Day(20_500 + (n % days) as i32), format!("H{}", n / 90 % 100));
     if is("conflicts") {
         decided.conflicts = (0..rows)
             .map(|n| ConflictRow { property: at(n).2.into(), date: at(n).1, ..conflict(decided.partition, at(n).0) })

@@ -164,7 +164,11 @@ fn r03_what_comes_first_within_a_record_is_known_first() {
     let with_more = Log::new()
         .from("ota", [booked("a", 1, 2).status(Status::Cancelled).set()])
         .from("ota", [booked("a", 1, 2).set()]);
-    assert_eq!(stays(&with_more.run()), ["ota:a/a 1 DBL cancelled cancelled"], "a cancellation, whatever else it says");
+    assert_eq!(
+        stays(&with_more.run()),
+        ["ota:a/a 1 DBL cancelled cancelled"],
+        "what else came with the cancellation does not make it younger"
+    );
 }
 
 #[test]
