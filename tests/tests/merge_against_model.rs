@@ -16,7 +16,7 @@ use concord_tests::real;
 use concord_tests::tables::{Tables, log};
 
 /// Worlds that every test tries when nothing else is asked for.
-const ROUNDS: u64 = 1000;
+const ROUNDS: u64 = 1500;
 /// Records of a world that is too large for the model: one such world for every hundred small ones.
 const LARGE: usize = 4000;
 

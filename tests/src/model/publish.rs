@@ -40,7 +40,7 @@ pub(crate) fn decide(
         class: "".into(),
         overbook: 0,
         rule: concord::policy::FAULT_RULE.into(),
-        no_show_keeps_first_night: false,
+        no_show_keeps_first_night: true,
     });
     let mut rows = Rows { setup, property, record, cause, rows: Vec::new() };
 
