@@ -178,3 +178,65 @@ impl Property {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The floors that are left after replacements of these nights of one room type, each with a higher revision.
+    fn after(scopes: impl Iterator<Item = Days>) -> Property {
+        let (mut property, source): (_, Arc<str>) = (Property::new("H1".into()), "pms".into());
+        for (nights, n) in scopes.zip(1..) {
+            let room_types = vec!["DBL".into()];
+            let (revision, position) = (Some(Revision::Sequence([n].into())), (n, 0));
+            let floor = ScopeFloor { room_types, nights, fields: Vec::new(), revision, order: n, position };
+            property.add_floor(&mut Journal::default(), &source, floor, None);
+        }
+        property
+    }
+
+    fn days(first: i32, end: i32) -> Days {
+        Days { first: Day(first), end: Day(end) }
+    }
+
+    fn count(property: &Property) -> usize {
+        property.floors.values().map(Vec::len).sum()
+    }
+
+    #[test]
+    fn a_newer_replacement_takes_the_place_of_older_ones() {
+        assert_eq!(count(&after((0..1000).map(|n| days(n % 10, n % 10 + 1)))), 10);
+        assert_eq!(count(&after((0..1000).map(|_| days(5, 500)))), 1);
+        assert_eq!(count(&after((0..1000).map(|n| days(n % 100, n % 100 + 1)).chain([days(-5, 500)]))), 1);
+    }
+
+    #[test]
+    fn what_a_window_leaves_behind_as_it_moves_is_kept_by_days() {
+        let property = after((0..1000).map(|n| days(n, n + 365)));
+        let source: Arc<str> = "pms".into();
+        let long = property.floors.get(&(source.clone(), LONG)).map_or(0, Vec::len);
+        assert_eq!(long, 1);
+        let revision_on = |day: i32| {
+            let floors = property.floors_on(&source, days(day, day + 1));
+            floors.iter().map(|floor| floor.order).max()
+        };
+        assert_eq!((revision_on(-1), revision_on(0), revision_on(998)), (None, Some(1), Some(999)));
+        assert_eq!((revision_on(1363), revision_on(1364)), (Some(1000), None));
+    }
+
+    #[test]
+    fn an_older_replacement_takes_nothing_away() {
+        let mut property = after([days(0, 10)].into_iter());
+        let older = ScopeFloor {
+            room_types: Vec::new(),
+            nights: days(-100, 100),
+            fields: Vec::new(),
+            revision: Some(Revision::Sequence([0].into())),
+            order: 5,
+            position: (5, 0),
+        };
+        property.add_floor(&mut Journal::default(), &"pms".into(), older, None);
+        let on: Vec<u64> = property.floors_on(&"pms".into(), days(3, 4)).iter().map(|floor| floor.order).collect();
+        assert_eq!(on, [1, 5], "in the order in which they were said");
+    }
+}
