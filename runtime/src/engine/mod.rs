@@ -34,6 +34,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use library::Library;
+pub use library::leave_at_once;
 use pool::Pool;
 
 /// The user that the processor is.
