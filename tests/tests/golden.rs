@@ -28,5 +28,32 @@ macro_rules! cases {
 }
 
 cases! {
+    bad_input
+    cancel_before_booking
+    capacity_cut
+    capacity_order
+    checked_in_excess
+    configuration_midway
+    delivery_ids
+    doubt
     field_rules
+    group_reference
+    inventory_replace
+    link_and_separate
+    misrouted
+    moved_between_hotels
+    no_show_first_night
+    no_show_release
+    partial_placement
+    redelivery
+    reset
+    revisions
+    room_assignment
+    several_rooms
+    snapshot
+    stay_fields
+    stay_status
+    unmapped
+    whole_replacement
+    withdraw
 }
