@@ -18,7 +18,16 @@ pub fn concord() -> &'static Path {
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         // All of the workspace, as the tests are built: other features would compile everything anew.
-        let built = Command::new(cargo)
+        let mut build = Command::new(cargo);
+        // What `cargo test` tells its tests is no concern of another build: `ring` would be compiled anew, and all
+        // that stands on it.
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix))) {
+                build.env_remove(&name);
+            }
+        }
+        let built = build
             .args(["build", "--locked", "--workspace", "--bin", "concord", "--target-dir"])
             .arg(target_dir())
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
