@@ -28,13 +28,10 @@ impl Apply<'_> {
             self.mention(&id);
             return Ok(());
         }
-        let before = self.property.lines.get(&id).and_then(|l| l.status.value);
         self.merge_line(&reservation, &id, change, self.stamp(revision))?;
         if revision.is_none() {
             let (position, reset) = (self.incoming.position, self.reset);
-            let line = self.line(&id);
-            let turn = turn(before, line.status.value);
-            line.contents.merged(content, booking, turn, position, reset);
+            self.line(&id).contents.merged(content, booking, position, reset);
         }
         Ok(())
     }
@@ -101,7 +98,8 @@ impl Apply<'_> {
             reservation.floor = Some(Floor::new(stamp));
         }
         if stamp.revision.is_none() {
-            reservation.contents.merged(content, booking, turn, position, reset);
+            reservation.contents.turned(turn, position, reset);
+            reservation.contents.merged(content, booking, position, reset);
         }
         // A replacement that finds nothing to change still says that there is nothing more.
         if before.is_empty() && after.is_empty() {
@@ -230,10 +228,12 @@ impl Apply<'_> {
             line.sticky = false;
         }
         line.was_cancelled |= status == Status::Cancelled;
+        let before = line.status.value;
         line.status.value = Some(match status {
             Status::Confirmed if line.was_cancelled => Status::Reinstated,
             status => status,
         });
+        line.contents.turned(turn(before, line.status.value), position, reset);
         line.status.meta.accept(stamp, content, reset);
         line.status.offset = position;
         self.touched.lines.insert(id.clone());

@@ -172,8 +172,8 @@ impl Contents {
             && (self.current.iter().any(|(c, _)| *c == content) || booking && self.past.contains(&content))
     }
 
-    /// Remembers a content that was merged at `position`.
-    pub fn merged(&mut self, content: u64, booking: bool, turn: Turn, position: Offset, reset: Option<Offset>) {
+    /// What was merged before has another meaning after a cancellation or a reinstatement, however that came.
+    pub fn turned(&mut self, turn: Turn, position: Offset, reset: Option<Offset>) {
         if self.forgotten(reset) {
             *self = Contents::default();
         }
@@ -189,6 +189,11 @@ impl Contents {
             }
             Turn::Reinstated => self.current.clear(),
         }
+    }
+
+    /// Remembers a content that was merged at `position`, after what it turned.
+    pub fn merged(&mut self, content: u64, booking: bool, position: Offset, reset: Option<Offset>) {
+        self.turned(Turn::None, position, reset);
         if !self.current.iter().any(|(c, _)| *c == content) {
             self.current.push((content, booking));
         }
