@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measures a release build.
 //!
-//! Knows how the benchmark is built and called. Does not know what it measures: `tests/src/bin/bench.rs` does.
+//! Knows how the benchmark is built and called. Does not know what it measures: `tests/src/bin/bench` does.
 
 use std::path::Path;
 
@@ -12,19 +12,8 @@ use crate::steps::{Steps, cargo, run as run_program};
 /// Sets up, builds with the release profile and runs the benchmark with `arguments`.
 pub fn run(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<()> {
     let ready = setup::run(root, steps)?;
-    let release = ["--release", "--locked", "--package", "concord-tests", "--bin", "bench"];
-    steps.step("A release build", || {
-        run_program(cargo(root).args([
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "concord-runtime",
-            "--bin",
-            "concord",
-        ]))?;
-        run_program(cargo(root).arg("build").args(release))
-    })?;
+    let release = ["--release", "--locked", "--package", "concord-tests", "--features", "bench", "--bin", "bench"];
+    steps.step("A release build", || run_program(cargo(root).arg("build").args(release)))?;
     steps.step("The benchmark", || {
         let mut bench = cargo(root);
         run_program(ready.tell(bench.args(["run", "--quiet"]).args(release).arg("--").args(arguments)))

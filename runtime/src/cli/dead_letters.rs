@@ -152,7 +152,8 @@ async fn list(arguments: ListArguments) -> Result<Found> {
     let pipeline = Pipeline::open(&arguments.pipeline.config)?;
     let opened = pipeline.written().await?;
     let asked = async {
-        let columns = "toString(log_time) AS time, partition, offset, source, id, kind, reason, plugin";
+        let columns =
+            "toString(toDateTime64(log_time, 0)) AS time, partition, offset, source, id, kind, reason, plugin";
         let payload = if arguments.json { ", payload" } else { "" };
         let rest = format!("ORDER BY log_time DESC, partition, offset DESC LIMIT {}", arguments.limit);
         let rows = arguments.filter.ask(&opened.store, &format!("{columns}{payload}"), &rest).await?;

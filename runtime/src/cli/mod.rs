@@ -122,8 +122,17 @@ async fn dispatch(command: Command) -> anyhow::Result<Found> {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     // Standard error may be closed; there is nobody left to tell then.
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("concord: {error:#}\n"));
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("concord: {}\n", chain(error)));
     ExitCode::from(2)
+}
+
+/// An error with its causes, none of them twice: many say their cause themselves.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        known if known.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 /// Log lines go to standard error: readable on a terminal, JSON where `CONCORD_LOG_FORMAT=json`.
@@ -147,7 +156,7 @@ fn log_to_stderr() {
 pub fn print(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => crate::engine::leave_at_once(0),
         written => Ok(written?),
     }
 }

@@ -104,11 +104,9 @@ impl Pipeline {
     pub fn prepare(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         let dir = &self.file.data_dir;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .with_context(|| format!("pipeline.data_dir {} cannot be made", dir.display()))
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+            format!("pipeline.data_dir {} cannot be made; name a directory that is yours to write", dir.display())
+        })
     }
 
     /// The key that signs control records, made if it is not there.
@@ -268,6 +266,19 @@ impl Pipeline {
     /// The configuration in force as partition 0 has it: in ClickHouse, and after it in the log's part that is
     /// not yet decided. `None` before the first start.
     pub async fn active(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
+        // A process that has just started writes its first configuration within moments.
+        for _ in 0..300 {
+            match self.active_now(store, log, key).await? {
+                None if matches!(log, OpenLog::There(_)) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+                found => return Ok(found),
+            }
+        }
+        bail!("the running process has had no configuration for half a minute; look at what it prints")
+    }
+
+    async fn active_now(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
         let mut found = None;
         let mut next = None;
         if let Some(store) = store
@@ -282,8 +293,7 @@ impl Pipeline {
         }
         match log {
             OpenLog::Here(log) => later_configuration(&**log, key, next, found).await,
-            OpenLog::There(_) if found.is_some() => Ok(found),
-            OpenLog::There(_) => bail!("the running process has no configuration yet; try again in a moment"),
+            OpenLog::There(_) => Ok(found),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::open::{self, OpenLog, OpenStore, Pipeline};
@@ -126,6 +127,8 @@ async fn work<L: Log>(
     shared: Arc<Shared<L>>,
     arguments: &Arguments,
 ) -> Result<Found> {
+    // Before anybody can know of this process, so that no signal meets it unprepared.
+    let heard = Signals::listen()?;
     let token = open::secret()?;
     let (address, serve) = door::serve(shared.clone(), token.clone()).await.context("the door cannot be opened")?;
     let serving = tokio::spawn(serve);
@@ -140,7 +143,7 @@ async fn work<L: Log>(
     let _guard = run_file.write(&pipeline.file.data_dir)?;
     tracing::info!(clickhouse = %opened.address, "pipeline {} runs", pipeline.file.name);
     let (stop, stopped) = watch::channel(false);
-    let signals = tokio::spawn(signals(stop));
+    let signals = tokio::spawn(heard.pass_on(stop));
     let started = std::time::Instant::now();
     let mode = Mode { until_idle: arguments.until_idle, tick: (!arguments.until_idle).then_some(TICK) };
     let partitions = 0..shared.log.identity().partitions;
@@ -184,24 +187,34 @@ fn report<L: Log>(shared: &Shared<L>, elapsed: Duration, arguments: &Arguments) 
     Ok(())
 }
 
-/// The first signal ends cleanly, the second at once.
-async fn signals(stop: watch::Sender<bool>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    for round in 0.. {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+/// What ends the process: Ctrl-C, or whoever manages it.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals> {
+        let of = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Signals { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
+    }
+
+    /// The first signal ends cleanly, the second at once.
+    async fn pass_on(mut self, stop: watch::Sender<bool>) {
+        for round in 0.. {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            if round > 0 {
+                engine::leave_at_once(130);
+            }
+            tracing::info!(
+                "ending: what is in flight is written first; once more ends at once, and loses nothing either"
+            );
+            // Nobody listens any more only if the work has ended by itself.
+            let _ = stop.send(true);
         }
-        if round > 0 {
-            std::process::exit(130);
-        }
-        tracing::info!("ending: what is in flight is written first; once more ends at once, and loses nothing either");
-        // Nobody listens any more only if the work has ended by itself.
-        let _ = stop.send(true);
     }
 }
 

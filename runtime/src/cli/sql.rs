@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use super::open::Pipeline;
 use super::{Found, PipelineArgument, print};
+use crate::store::StoreError;
 
 pub const EXAMPLES: &str = "Examples:
   concord sql -c pipeline.toml \"SELECT * FROM room_nights_now WHERE property = 'H1' AND date = '2026-03-01'\"
@@ -35,7 +36,15 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
     let opened = pipeline.reader().await?;
     let result = stream(&opened.store, &arguments.query, format).await;
     opened.close().await;
-    result.map(|()| Found::Fine)
+    match result {
+        Ok(()) => Ok(Found::Fine),
+        // It is the user's own statement: the remedy for a damaged database would mislead.
+        Err(error) => match error.downcast::<StoreError>() {
+            Ok(StoreError::Refused(why)) => bail!("ClickHouse refuses the query: {why}"),
+            Ok(other) => Err(other.into()),
+            Err(error) => Err(error),
+        },
+    }
 }
 
 async fn stream(store: &crate::store::Store, query: &str, format: &str) -> Result<()> {

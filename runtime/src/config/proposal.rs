@@ -112,7 +112,8 @@ impl Reader {
 
     /// Reads a plugin once, whoever uses it.
     fn plugin(&mut self, path: &Path, world: &str) -> Option<PluginRef> {
-        let expected = format!("a {world} plugin: a WebAssembly component, made by `concord plugin build`");
+        let expected =
+            format!("a {world} plugin: a WebAssembly component (`concord plugin inspect FILE` says what a file is)");
         let bytes = read_bytes(path, &expected, &mut self.found)?;
         if let Err(what) = check_component(&bytes) {
             self.found.about(path, what, format!("expected is {expected}"));

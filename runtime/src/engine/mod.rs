@@ -34,6 +34,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use library::Library;
+pub use library::leave_at_once;
 use pool::Pool;
 
 /// The user that the processor is.
@@ -169,9 +170,14 @@ impl Engine {
         if options.writer_password.is_empty() || options.reader_password.is_empty() {
             return Err(EngineError::NoPassword);
         }
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .map_err(|source| EngineError::Io { what: format!("cannot listen on {}", options.listen), source })?;
+        let listener = TcpListener::bind(options.listen).await.map_err(|source| EngineError::Io {
+            what: format!(
+                "cannot listen on {}; if another program or pipeline uses the port, give clickhouse.listen another one \
+                     (0 takes any)",
+                options.listen
+            ),
+            source,
+        })?;
         let address = listener
             .local_addr()
             .map_err(|source| EngineError::Io { what: "cannot read the address".to_owned(), source })?;

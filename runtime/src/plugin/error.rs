@@ -25,7 +25,7 @@ pub enum HostError {
 pub enum LoadError {
     #[error("this is not WebAssembly (it does not begin with `\\0asm`): name a component file (.wasm)")]
     NotWasm,
-    #[error("this is a core module, not a component: build it with `concord plugin build`, which encodes it as one")]
+    #[error("this is a core module, not a component: encode it with `wasm-tools component new MODULE -o PLUGIN`")]
     CoreModule,
     #[error(
         "the component has {size} bytes; at most {limit} are taken: strip it and build it with `opt-level = 3`, `lto = true`"

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use crate::log::{Offset, Partition};
@@ -26,10 +27,12 @@ type NightKey = (Arc<str>, Day, Arc<str>);
 pub struct Pending {
     pub first: Offset,
     pub next: Offset,
-    room_nights: HashMap<NightKey, RoomNightRow>,
-    reservations: HashMap<(NightKey, Arc<str>), ReservationRow>,
+    room_nights: Latest<NightKey, RoomNightRow>,
+    reservations: Latest<(NightKey, Arc<str>), ReservationRow>,
     conflicts: Vec<ConflictRow>,
-    pub dead_letters: Vec<DeadLetterRow>,
+    dead_letters: Vec<DeadLetterRow>,
+    /// Bytes of the dead letters' payloads.
+    payload_bytes: usize,
     pub rule_changes: Vec<RuleChangeRow>,
     pub properties: Vec<PropertyRow>,
     /// Rows of the partition as a whole, the checkpoint apart.
@@ -38,6 +41,36 @@ pub struct Pending {
     pub touched: HashSet<Arc<str>>,
     /// About how many entities those are.
     pub entities: usize,
+}
+
+/// Rows of which a later one replaces an earlier one of the same key. The rows lie apart from the keys: they are large,
+/// and a growing table moves what it holds.
+#[derive(Debug)]
+struct Latest<K, R> {
+    places: HashMap<K, usize>,
+    rows: Vec<R>,
+}
+
+impl<K, R> Default for Latest<K, R> {
+    fn default() -> Self {
+        Latest { places: HashMap::new(), rows: Vec::new() }
+    }
+}
+
+impl<K: Eq + std::hash::Hash, R> Latest<K, R> {
+    fn insert(&mut self, key: K, row: R) {
+        match self.places.entry(key) {
+            Entry::Occupied(place) => {
+                if let Some(earlier) = self.rows.get_mut(*place.get()) {
+                    *earlier = row;
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.rows.len());
+                self.rows.push(row);
+            }
+        }
+    }
 }
 
 impl Pending {
@@ -54,9 +87,19 @@ impl Pending {
     pub fn is_full(&self) -> bool {
         let state_bytes: usize = self.state.iter().map(|row| row.value.len()).sum();
         self.entities + self.state.len() >= STATE_ROWS
-            || self.room_nights.len() + self.reservations.len() + self.conflicts.len() + self.dead_letters.len() >= ROWS
+            || self.rows() >= ROWS
             || state_bytes >= 8 << 20
-            || self.dead_letters.iter().map(|d| d.payload.len()).sum::<usize>() >= 16 << 20
+            || self.payload_bytes >= 16 << 20
+    }
+
+    fn rows(&self) -> usize {
+        self.room_nights.rows.len() + self.reservations.rows.len() + self.conflicts.len() + self.dead_letters.len()
+    }
+
+    /// Takes a dead letter.
+    pub fn add_dead_letter(&mut self, row: DeadLetterRow) {
+        self.payload_bytes += row.payload.len();
+        self.dead_letters.push(row);
     }
 
     /// Takes a record's rows; later ones replace earlier ones of the same night.
@@ -93,8 +136,8 @@ impl Pending {
             conflicts: self.conflicts,
             conflict_hashes: hashes,
             dead_letters: self.dead_letters,
-            reservations: self.reservations.into_values().collect(),
-            room_nights: self.room_nights.into_values().collect(),
+            reservations: self.reservations.rows,
+            room_nights: self.room_nights.rows,
             rule_changes: self.rule_changes,
             properties: self.properties,
             state,

@@ -89,9 +89,9 @@ fn unknown_night(known: &Known, date: Day, room_type: Option<&str>) -> Answer {
         }
     }
     let near = spans.iter().map(|(room_type, days)| format!("{room_type} between {} and {}", days.first, days.end));
-    let of = room_type.map(|room_type| format!("{room_type} ")).unwrap_or_default();
+    let of = room_type.map(|room_type| format!(" {room_type}")).unwrap_or_default();
     let property = &known.property.name;
-    let what = format!("nothing is known of {of}at {property} on {date}; what is known there:");
+    let what = format!("nothing is known of {property} {date}{of}; what is known of {property}:");
     Answer::Unknown { what, near: near.collect() }
 }
 
