@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use concord::cli::open::{check_proposal, configuration_records};
 use concord::config::{PipelineFile, Proposal, Tuning};
@@ -21,9 +21,13 @@ use tokio::sync::watch;
 pub mod dump;
 pub mod files;
 pub mod golden;
+pub mod proxy;
+pub mod stage;
 pub mod window;
 
 pub use files::Files;
+pub use proxy::Proxy;
+pub use stage::Stage;
 pub use window::Window;
 
 /// The engine of this process and who uses it.
@@ -55,17 +59,9 @@ impl Lease {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_none() {
             let directory = tempfile::tempdir().expect("temporary directory");
-            let options = engine::Options {
-                library,
-                path: directory.path().join("clickhouse"),
-                listen: "127.0.0.1:0".parse().expect("address"),
-                database: "default".to_owned(),
-                writer_password: "writer".to_owned(),
-                reader_password: "reader".to_owned(),
-            };
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let runtime = runtime.expect("threads");
-            let engine = runtime.block_on(Engine::start(options)).expect("engine");
+            let engine = runtime.block_on(start_engine(&library, &directory.path().join("clickhouse")));
             *running = Some(Running { engine, runtime, _directory: directory, users: 0 });
         }
         running.as_mut().map(|running| {
@@ -89,19 +85,36 @@ impl Drop for Lease {
     }
 }
 
-/// Runs a test that needs ClickHouse, on threads of its own; says so and returns without libchdb.
-pub fn with_clickhouse(test: impl AsyncFnOnce(&Lease)) {
-    let Some(lease) = Lease::take() else { return };
-    if std::env::var_os("CONCORD_LOG").is_some() {
-        show_log();
-    }
+/// Held by every test that uses the common engine, and by the one that needs engines of its own.
+static ALONE: RwLock<()> = RwLock::new(());
+
+/// Runs a test that starts and stops engines by itself: the library holds one data directory at a time.
+pub fn alone_with_clickhouse(test: impl AsyncFnOnce(&Path)) {
+    let Ok(library) = engine::find_library(None) else { return println!("skipped: no libchdb") };
+    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("threads").block_on(test(&lease));
+    runtime.expect("threads").block_on(test(&library));
 }
 
-fn show_log() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| eprintln!("CONCORD_LOG is for the program; the tests do not print its log"));
+/// An engine on this folder.
+pub async fn start_engine(library: &Path, folder: &Path) -> Engine {
+    let options = engine::Options {
+        library: library.to_owned(),
+        path: folder.to_owned(),
+        listen: "127.0.0.1:0".parse().expect("address"),
+        database: "default".to_owned(),
+        writer_password: "writer".to_owned(),
+        reader_password: "reader".to_owned(),
+    };
+    Engine::start(options).await.expect("engine")
+}
+
+/// Runs a test that needs ClickHouse, on threads of its own; says so and returns without libchdb.
+pub fn with_clickhouse(test: impl AsyncFnOnce(&Lease)) {
+    let _together = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(lease) = Lease::take() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("threads").block_on(test(&lease));
 }
 
 /// A database of its own.
@@ -113,10 +126,15 @@ pub struct Database {
 impl Database {
     /// A name that no other database of this process has.
     pub fn fresh(lease: &Lease) -> Database {
+        Database::on(&lease.address)
+    }
+
+    /// The same for any engine.
+    pub fn on(address: &str) -> Database {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         Database {
             options: store::Options {
-                url: format!("http://{}", lease.address),
+                url: format!("http://{address}"),
                 user: engine::WRITER.to_owned(),
                 password: "writer".to_owned(),
                 database: format!("run_{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
@@ -237,7 +255,13 @@ pub fn copy_folder(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("folder") {
         let entry = entry.expect("entry");
         let target = to.join(entry.file_name());
-        if entry.file_type().expect("kind").is_dir() {
+        let kind = entry.file_type().expect("kind");
+        if kind.is_symlink() {
+            // The engine's own are relative to its folder.
+            let to = std::fs::read_link(entry.path()).expect("link");
+            assert!(to.is_relative(), "{} leaves the folder", to.display());
+            std::os::unix::fs::symlink(to, target).expect("link");
+        } else if kind.is_dir() {
             copy_folder(&entry.path(), &target);
         } else {
             std::fs::copy(entry.path(), target).expect("copy");

@@ -484,7 +484,10 @@ impl Deciding<'_> {
             let holders = full.as_ref().map_or(&[][..], |night| self.accepted(night));
             let lowest =
                 holders.iter().filter_map(|h| self.stay(h)).max_by_key(|h| self.order(h)).map(|h| h.id.clone());
-            let claims = std::iter::once(id).chain(lowest.as_ref()).filter_map(|id| self.audit_claim(id)).collect();
+            let claims = std::iter::once(id)
+                .chain(lowest.as_ref().filter(|l| *l != id))
+                .filter_map(|id| self.audit_claim(id))
+                .collect();
             let winner = if decision == Decision::Promoted { Some(id) } else { lowest.as_ref() };
             drafts.push(Draft {
                 about: About::Stay(id.clone()),
@@ -509,12 +512,12 @@ impl Deciding<'_> {
             return if self.faulty(id) { "the precedence plugin failed to rank the stay: it waits" } else { "" }.into();
         };
         let rooms = self.capacity(night).unwrap_or(0);
-        let holder = lowest.map_or_else(|| "nobody".to_owned(), ToString::to_string);
-        format!(
-            "{rooms} rooms of type {} and {} overbooked on {}; of those that keep one, {holder} comes last",
-            night.0, self.terms.overbook, night.1
-        )
-        .into()
+        let keep = lowest.map_or_else(
+            || "nobody keeps one".to_owned(),
+            |lowest| format!("of those that keep one, {lowest} comes last"),
+        );
+        format!("{rooms} rooms of type {} and {} overbooked on {}; {keep}", night.0, self.terms.overbook, night.1)
+            .into()
     }
 
     /// Which room nights have other occupants or another excess now.

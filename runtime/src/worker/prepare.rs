@@ -191,7 +191,7 @@ fn wait(
     };
     let limit = active.document.limits.max_record_bytes;
     if event.data.len() as u64 > limit {
-        let reason = format!("the body has {} bytes, more than {limit} (limits.max_record_bytes)", event.data.len());
+        let reason = format!("the body has {} bytes, more than {limit} (log.max_record_bytes)", event.data.len());
         return (Work::Dead(Dead::of(&event, DeadLetterKind::TooLarge, reason)), None);
     }
     match Key::parse(raw_key.as_deref()) {

@@ -3,6 +3,7 @@
 //! Appends go through to the real end. Does not know what a record means.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use concord::log::{Identity, Log, LogError, NewRecord, Offset, Partition, Record};
 use tokio::sync::watch;
@@ -12,16 +13,23 @@ pub struct Window<L> {
     log: Arc<L>,
     /// Per partition: the offset that cannot be seen any more.
     ends: watch::Sender<Vec<Offset>>,
+    /// The highest offset that was read, on any partition, and one more.
+    read_to: AtomicU64,
 }
 
 impl<L: Log> Window<L> {
     pub fn new(log: Arc<L>, ends: Vec<Offset>) -> Window<L> {
-        Window { log, ends: watch::Sender::new(ends) }
+        Window { log, ends: watch::Sender::new(ends), read_to: AtomicU64::new(0) }
     }
 
     /// Shows more.
     pub fn show(&self, ends: Vec<Offset>) {
         self.ends.send_replace(ends);
+    }
+
+    /// The highest offset that was read, and one more.
+    pub fn read_to(&self) -> Offset {
+        self.read_to.load(Ordering::SeqCst)
     }
 
     fn end(&self, partition: Partition) -> Offset {
@@ -57,6 +65,8 @@ impl<L: Log> Log for Window<L> {
             Err(_) => return Err(LogError::Failed("the window is closed".to_owned())),
         };
         let room = usize::try_from(end - from).unwrap_or(usize::MAX);
-        self.log.read(partition, from, max_records.min(room), max_bytes).await
+        let records = self.log.read(partition, from, max_records.min(room), max_bytes).await?;
+        self.read_to.fetch_max(records.last().map_or(0, |record| record.offset + 1), Ordering::SeqCst);
+        Ok(records)
     }
 }
