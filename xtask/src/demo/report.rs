@@ -2,9 +2,10 @@
 //!
 //! Everything is read from the running pipeline by the commands that anyone has. Does not know how it came about.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::pipeline::Pipeline;
@@ -172,30 +173,17 @@ fn audit(pipeline: &Pipeline) -> Result<bool> {
     Ok(check(holds, &format!("concord audit verify: {}", if holds { last } else { failed })))
 }
 
-/// The website booking of the story, from its conflict rows.
+/// The website's booking of the story: there was no room, then there was one.
 fn explain(pipeline: &Pipeline) -> Result<()> {
     heading("One booking, explained");
-    let stay = "website:W-9001/1";
-    let rows = pipeline.rows(&format!(
-        "SELECT decision, reason, rule_id, toString(date) AS arrival, room_type, partition, offset FROM conflicts \
-         WHERE property = 'SYL1' AND stay = '{stay}' ORDER BY offset, seq"
-    ))?;
-    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    let first = rows.first().context("the story's booking has no conflict")?;
+    println!("  concord why -c {} --reservation website:W-9001\n", pipeline.file().display());
+    let told =
+        crate::steps::output(pipeline.command(&["why", "--reservation", "website:W-9001"]).stderr(Stdio::piped()))?;
+    println!("{}", told.trim_end());
     println!(
-        "  The website sold a suite of the Strandhotel from {} on that both portals' guests had already filled.",
-        text(first, "arrival")
+        "\n  The website sold a suite that Booking.com's guests had already filled, and the rules put the website last: \
+         the\n  booking was displaced, whole. When one of the others was cancelled it got the room by itself."
     );
-    for row in &rows {
-        println!(
-            "  - {} by rule `{}` (log position {}/{}): {}",
-            text(row, "decision"),
-            text(row, "rule_id"),
-            number(&row["partition"]),
-            number(&row["offset"]),
-            text(row, "reason")
-        );
-    }
     Ok(())
 }
 
