@@ -72,6 +72,11 @@ impl Days {
     pub fn contains(self, day: Day) -> bool {
         self.first <= day && day < self.end
     }
+
+    /// Whether both have a day in common.
+    pub fn overlaps(self, other: Days) -> bool {
+        self.first < other.end && other.first < self.end
+    }
 }
 
 impl fmt::Display for Days {

@@ -26,6 +26,8 @@ pub struct FixedRules {
     pub no_show_keeps_first_night: bool,
     /// Questions on which the policy fails: names of fields, `status`, `placement`, `rank`.
     pub failing: BTreeSet<String>,
+    /// Percent of all other questions on which it fails, chosen by what is asked: equal questions fail alike.
+    pub failing_share: u64,
     /// Largest difference that counts as agreeing, by field: in whole numbers or ten-thousandths of a currency.
     pub equal_within: BTreeMap<String, i64>,
 }
@@ -34,6 +36,13 @@ impl FixedRules {
     fn place_of_source(&self, field: &str, source: &str) -> usize {
         let order = self.orders.get(field).unwrap_or(&self.order);
         order.iter().position(|name| name == source).unwrap_or(order.len())
+    }
+
+    /// Whether this question is among those of `failing_share`.
+    fn stumbles(&self, question: &impl std::fmt::Debug) -> bool {
+        let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = format!("{question:?}").as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+        (hash >> 32) % 100 < self.failing_share
     }
 
     fn agree(&self, field: &str, claims: &[concord::policy::Claim]) -> bool {
@@ -67,7 +76,7 @@ impl Policy for FixedRules {
                 Subject::StayField(name) => ((*name).to_owned(), format!("stay:{name}")),
                 Subject::Status => ("status".to_owned(), "status".to_owned()),
             };
-            if self.failing.contains(&field) {
+            if self.failing.contains(&field) || self.failing_share > 0 && self.stumbles(contest) {
                 return Err(Fault(format!("fails on {field}")));
             }
             let key = |claim: &concord::policy::Claim| match claim.value {
@@ -84,7 +93,7 @@ impl Policy for FixedRules {
 
     fn rank(&mut self, claims: &[RoomClaim]) -> Vec<Result<Ranking, Fault>> {
         let answer = |claim: &RoomClaim| {
-            if self.failing.contains("rank") {
+            if self.failing.contains("rank") || self.failing_share > 0 && self.stumbles(claim) {
                 return Err(Fault("fails on rank".into()));
             }
             let place = i32::try_from(place(&self.capacity, claim.status, &claim.source)).unwrap_or(i32::MAX);

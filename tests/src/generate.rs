@@ -103,6 +103,13 @@ pub fn faulty_world(seed: u64) -> World {
     tell(seed, 8, true)
 }
 
+/// A world under one configuration whose policy fails on a part of the questions.
+pub fn stumbling_world(seed: u64) -> World {
+    let mut world = tell(seed, 0, false);
+    world.rules.failing_share = [10, 30, 60][seed as usize % 3];
+    world
+}
+
 /// `configurations`: in percent, records that bring a new configuration; `faults`: with questions that it fails on.
 fn tell(seed: u64, configurations: u64, faults: bool) -> World {
     let mut random = Random::new(seed);
@@ -183,6 +190,7 @@ fn rules(random: &mut Random) -> FixedRules {
         overbook: u32::from(random.chance(15)),
         no_show_keeps_first_night: random.chance(40),
         failing: BTreeSet::new(),
+        failing_share: 0,
         equal_within: if random.chance(40) { BTreeMap::from([("price".into(), 10_000)]) } else { BTreeMap::new() },
     }
 }

@@ -1,148 +1,215 @@
 //! The one place where the tests touch the real merge: a log in, tables out.
 //!
-//! Everything that knows how the real merge is fed and how its rows are collected belongs here.
+//! Everything that knows how the real merge is fed and how its rows are collected belongs here. Knows
+//! no ClickHouse: rows replace each other as `ReplacingMergeTree` would do it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use concord::event::is_content_id;
-use concord::log::Offset;
+use hashbrown::HashMap;
+
 use concord::merge::{Bounds, Clock, Effects, Incoming, Judged, MasterData, Merge, Property, Refusal, Setup, codec};
+use concord::policy::Policy;
 use concord::rows::{DeadLetterKind, ReservationRow, RoomNightRow};
 use concord::types::Day;
-use hashbrown::HashMap;
 
 use crate::fixed_rules::FixedRules;
 use crate::model::{self, Input, What};
 use crate::tables::{RecordOutcome, Tables};
 
-/// Larger than any test's record.
-const ENTITIES: usize = 30_000;
+type Name = Arc<str>;
 
-struct Master<'a>(&'a model::Setup);
+/// Runs the real merge over a log. A batch ends before each position in `cuts` (positions in `log`, ascending): its
+/// rows reach the tables, and the merge's memory is dropped and loaded again from the state that it wrote.
+///
+/// `None` where the log does what the real merge does not do yet: decide existing rows again under another configuration.
+pub fn run(setup: &model::Setup, rules: &FixedRules, log: &[Input], cuts: &[usize]) -> Option<Tables> {
+    let configured = |record: &Input| matches!(record.what, What::Configure(_));
+    (!log.iter().any(configured)).then(|| raw(setup, &mut rules.clone(), log, cuts).canonical())
+}
 
-impl MasterData for Master<'_> {
+/// The same under any policy and one configuration, with the rows as they are written: versions and log times too.
+pub fn raw(setup: &model::Setup, policy: &mut dyn Policy, log: &[Input], cuts: &[usize]) -> Tables {
+    let mut run = Run::new(setup);
+    for (at, record) in log.iter().enumerate() {
+        if cuts.contains(&at) {
+            run.end_batch();
+        }
+        run.record(policy, record);
+    }
+    run.end_batch();
+    run.tables()
+}
+
+/// The master data of a model's setting.
+struct Master(model::Setup);
+
+impl MasterData for Master {
     fn default_capacity(&self, property: &str, room_type: &str) -> Option<u32> {
         self.0.default_capacity.get(&(property.to_owned(), room_type.to_owned())).copied()
     }
 
-    fn room_type_of(&self, property: &str, room: &str) -> Option<Arc<str>> {
-        self.0.rooms.get(&(property.to_owned(), room.to_owned())).map(|t| t.as_str().into())
+    fn room_type_of(&self, property: &str, room: &str) -> Option<Name> {
+        self.0.rooms.get(&(property.to_owned(), room.to_owned())).map(|name| name.as_str().into())
     }
 }
 
-fn merge_setup(setup: &model::Setup) -> Setup {
+fn setup_of(setup: &model::Setup) -> Setup {
     Setup {
         partition: setup.partition,
         rule_set: setup.rule_set_label.as_str().into(),
         plugin: setup.plugin_label.as_str().into(),
-        bounds: Bounds { stay_nights: setup.max_stay_nights as usize, entities: ENTITIES },
+        bounds: Bounds { stay_nights: setup.max_stay_nights as usize, entities: 50_000 },
         dedup_span: setup.dedup_span_ms,
-        layout_epoch: 0,
+        layout_epoch: 1,
     }
 }
 
-/// The tables as ClickHouse keeps them: the last version of a row stands.
+type NightKey = (Name, Day, Name);
+
+/// Rows by key, the last one of each.
 #[derive(Default)]
 struct Rows {
-    room_nights: BTreeMap<(Arc<str>, Day, Arc<str>), RoomNightRow>,
-    reservations: BTreeMap<(Arc<str>, Day, Arc<str>, Arc<str>), ReservationRow>,
-    tables: Tables,
+    room_nights: BTreeMap<NightKey, RoomNightRow>,
+    reservations: BTreeMap<(NightKey, Name), ReservationRow>,
 }
 
 impl Rows {
-    fn take(&mut self, effects: &mut Effects) {
+    /// Takes a record's rows over. A key twice in one record would leave the table to chance.
+    fn add(&mut self, effects: &mut Effects) {
+        let mut seen = Rows::default();
         for row in effects.room_nights.drain(..) {
-            self.room_nights.insert((row.property.clone(), row.date, row.room_type.clone()), row);
+            let key = (row.property.clone(), row.date, row.room_type.clone());
+            assert!(seen.room_nights.insert(key.clone(), row.clone()).is_none(), "twice in one record: {row:?}");
+            self.room_nights.insert(key, row);
         }
         for row in effects.reservations.drain(..) {
-            let key = (row.property.clone(), row.date, row.room_type.clone(), row.stay.clone());
+            let key = ((row.property.clone(), row.date, row.room_type.clone()), row.stay.clone());
+            assert!(seen.reservations.insert(key.clone(), row.clone()).is_none(), "twice in one record: {row:?}");
             self.reservations.insert(key, row);
         }
-        self.tables.conflicts.append(&mut effects.conflicts);
     }
 
-    fn finish(mut self) -> Tables {
-        self.tables.room_nights = self.room_nights.into_values().collect();
-        self.tables.reservations = self.reservations.into_values().collect();
-        self.tables.canonical()
+    /// The table takes a batch's rows: a higher version replaces a lower one.
+    fn replace(&mut self, batch: Rows) {
+        for (key, row) in batch.room_nights {
+            let old = self.room_nights.insert(key, row.clone());
+            assert!(old.is_none_or(|old| old.version < row.version), "the version does not grow: {row:?}");
+        }
+        for (key, row) in batch.reservations {
+            let old = self.reservations.insert(key, row.clone());
+            assert!(old.is_none_or(|old| old.version < row.version), "the version does not grow: {row:?}");
+        }
     }
 }
 
-/// The state table: what was written last under each key.
-#[derive(Default)]
-struct State(BTreeMap<Arc<str>, BTreeMap<Vec<u8>, Vec<u8>>>);
-
-impl State {
-    /// Writes what differs and forgets everything in memory.
-    fn write_and_forget(&mut self, properties: &mut BTreeMap<Arc<str>, Property>) {
-        for (name, mut property) in std::mem::take(properties) {
-            let table = self.0.entry(name).or_default();
-            for row in codec::drain(&mut property).expect("the state can be written") {
-                table.insert(row.key, row.value);
-            }
-        }
-    }
-
-    fn load(&self, name: &Arc<str>) -> Property {
-        let rows: Vec<(Vec<u8>, Vec<u8>)> =
-            self.0.get(name).into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-        codec::load(name.clone(), &rows).expect("the state can be read")
-    }
+/// A partition's worker, as far as the merge can tell.
+struct Run {
+    setup: Setup,
+    master: Master,
+    now: i64,
+    first: i64,
+    resets: HashMap<Name, u64>,
+    properties: BTreeMap<Name, Property>,
+    /// The `state` table.
+    state: BTreeMap<(Name, Vec<u8>), Vec<u8>>,
+    batch: Rows,
+    rows: Rows,
+    tables: Tables,
 }
 
-/// Runs the real merge over a log. A batch ends before each position in `cuts` (positions in `log`, ascending), and
-/// after each batch the merge's memory is dropped and loaded again from the state that it wrote.
-///
-/// `None` where the log does what the real merge does not do: decide existing rows again under another configuration.
-pub fn run(setup: &model::Setup, rules: &FixedRules, log: &[Input], cuts: &[usize]) -> Option<Tables> {
-    let (mut policy, merge_setup, master) = (rules.clone(), merge_setup(setup), Master(setup));
-    let (mut rows, mut state, mut effects) = (Rows::default(), State::default(), Effects::default());
-    let mut properties: BTreeMap<Arc<str>, Property> = BTreeMap::new();
-    let (mut now, mut resets): (i64, HashMap<Arc<str>, Offset>) = (0, HashMap::new());
-    for (at, record) in log.iter().enumerate() {
-        if cuts.contains(&at) {
-            state.write_and_forget(&mut properties);
+impl Run {
+    fn new(setup: &model::Setup) -> Run {
+        Run {
+            setup: setup_of(setup),
+            master: Master(setup.clone()),
+            now: 0,
+            first: 0,
+            resets: HashMap::new(),
+            properties: BTreeMap::new(),
+            state: BTreeMap::new(),
+            batch: Rows::default(),
+            rows: Rows::default(),
+            tables: Tables::default(),
         }
+    }
+
+    fn record(&mut self, policy: &mut dyn Policy, record: &Input) {
         let outcome = match &record.what {
             What::Tick(millis) => {
-                now = now.max(*millis);
+                if self.first == 0 {
+                    self.first = *millis;
+                }
+                self.now = self.now.max(*millis);
                 RecordOutcome::Control
             }
             What::Reset { source } => {
-                resets.insert(source.as_str().into(), record.offset);
+                self.resets.insert(source.as_str().into(), record.offset);
                 RecordOutcome::Control
             }
-            What::Configure(_) => return None,
-            What::Changes { property, changes } => {
-                let name: Arc<str> = property.as_str().into();
-                let property = properties.entry(name.clone()).or_insert_with(|| state.load(&name));
-                let incoming = Incoming {
-                    source: record.source.as_str().into(),
-                    id: &record.id,
-                    content_id: is_content_id(&record.id),
-                    order: record.order,
-                    position: record.offset,
-                    log_time: record.log_time,
-                    changes,
-                };
-                let mut merge = Merge { policy: &mut policy, master: &master, setup: &merge_setup };
-                let judged = merge.record(property, &incoming, Clock { now, resets: &resets }, &mut effects);
-                rows.take(&mut effects);
-                let kind = match judged {
-                    Judged::Merged => Ok(RecordOutcome::Merged),
-                    Judged::Stale => Ok(RecordOutcome::Stale),
-                    Judged::Duplicate => Ok(RecordOutcome::Duplicate),
-                    Judged::Refused(Refusal::Rejected(_)) => Err(DeadLetterKind::Rejected),
-                    Judged::Refused(Refusal::TooLarge(_)) => Err(DeadLetterKind::TooLarge),
-                };
-                kind.unwrap_or_else(|kind| {
-                    rows.tables.dead_letters.push((record.offset, kind));
-                    RecordOutcome::DeadLetter
-                })
-            }
+            What::Configure(_) => RecordOutcome::Control,
+            What::Changes { property, changes } => self.merge(policy, record, &property.as_str().into(), changes),
         };
-        rows.tables.outcomes.push((record.offset, outcome));
+        self.tables.outcomes.push((record.offset, outcome));
     }
-    Some(rows.finish())
+
+    fn merge(
+        &mut self,
+        policy: &mut dyn Policy,
+        record: &Input,
+        name: &Name,
+        changes: &[concord::change::Change],
+    ) -> RecordOutcome {
+        let state = &self.state;
+        let property = self.properties.entry(name.clone()).or_insert_with(|| load(state, name));
+        let incoming = Incoming {
+            source: record.source.as_str().into(),
+            id: &record.id,
+            content_id: record.id.starts_with("sha256-"),
+            order: record.order,
+            position: record.offset,
+            log_time: record.log_time,
+            changes,
+        };
+        let mut effects = Effects::default();
+        let mut merge = Merge { policy, master: &self.master, setup: &self.setup };
+        let clock = Clock { now: self.now, first: self.first, resets: &self.resets };
+        let judged = merge.record(property, &incoming, clock, &mut effects);
+        self.tables.conflicts.append(&mut effects.conflicts);
+        self.batch.add(&mut effects);
+        let kind = match judged {
+            Judged::Merged => return RecordOutcome::Merged,
+            Judged::Stale => return RecordOutcome::Stale,
+            Judged::Duplicate => return RecordOutcome::Duplicate,
+            Judged::Refused(Refusal::Rejected(_)) => DeadLetterKind::Rejected,
+            Judged::Refused(Refusal::TooLarge(_)) => DeadLetterKind::TooLarge,
+        };
+        self.tables.dead_letters.push((record.offset, kind));
+        RecordOutcome::DeadLetter
+    }
+
+    /// Writes rows and state, and forgets everything that is not in the tables.
+    fn end_batch(&mut self) {
+        for (name, property) in &mut self.properties {
+            for row in codec::drain(property).unwrap_or_else(|error| panic!("{error}")) {
+                self.state.insert((name.clone(), row.key), row.value);
+            }
+        }
+        self.properties.clear();
+        self.rows.replace(std::mem::take(&mut self.batch));
+    }
+
+    fn tables(self) -> Tables {
+        Tables {
+            room_nights: self.rows.room_nights.into_values().collect(),
+            reservations: self.rows.reservations.into_values().collect(),
+            ..self.tables
+        }
+    }
+}
+
+fn load(state: &BTreeMap<(Name, Vec<u8>), Vec<u8>>, name: &Name) -> Property {
+    let of = state.range((name.clone(), Vec::new())..).take_while(|((property, _), _)| property == name);
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = of.map(|((_, key), value)| (key.clone(), value.clone())).collect();
+    codec::load(name.clone(), &rows).unwrap_or_else(|error| panic!("{error}"))
 }

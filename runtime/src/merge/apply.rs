@@ -42,6 +42,14 @@ pub struct Tally {
     pub stale: bool,
 }
 
+impl Tally {
+    /// What of other pieces of the record was taken.
+    pub fn add(&mut self, other: Tally) {
+        self.taken |= other.taken;
+        self.stale |= other.stale;
+    }
+}
+
 /// What a record touches; later steps decide about exactly this.
 #[derive(Debug, Default)]
 pub struct Touched {
@@ -141,12 +149,16 @@ impl Apply<'_> {
                 Ok(false)
             }
             Judgement::Duplicate => Ok(false),
-            Judgement::Incomparable => Err(Refusal::Rejected(format!(
-                "the revision is of another kind than those that source {} gave before (sequence or instant); \
-                 if its positions began anew, reset the source first",
-                self.incoming.source
-            ))),
+            Judgement::Incomparable => Err(self.incomparable()),
         }
+    }
+
+    pub fn incomparable(&self) -> Refusal {
+        Refusal::Rejected(format!(
+            "the revision is of another kind than those that source {} gave before (sequence or instant); \
+             if its positions began anew, reset the source first",
+            self.incoming.source
+        ))
     }
 
     /// Whether content decides what is a redelivery: no revision, and an id that is only a hash.
@@ -154,35 +166,36 @@ impl Apply<'_> {
         self.incoming.content_id && revision.is_none()
     }
 
-    /// Whether an initial load of this source goes on.
-    pub fn in_snapshot(&self) -> bool {
-        self.property.sources.get(&self.incoming.source).is_some_and(|s| s.snapshot.is_some())
+    /// The number of the initial load of this source that goes on.
+    pub fn snapshot(&self) -> Option<u64> {
+        self.property.sources.get(&self.incoming.source).and_then(super::state::SourceInfo::snapshot)
     }
 
     fn snapshot_begin(&mut self) -> Result<(), Refusal> {
-        if self.in_snapshot() {
+        if self.snapshot().is_some() {
             return Err(Refusal::Rejected(format!(
                 "source {} begins a snapshot of {} while another one has no end yet",
                 self.incoming.source, self.property.name
             )));
         }
-        let position = self.incoming.position;
-        self.journal.source(self.property, &self.incoming.source).snapshot = Some(position);
+        let info = self.journal.source(self.property, &self.incoming.source);
+        info.in_snapshot = true;
+        info.snapshots += 1;
         self.tally.taken = true;
         Ok(())
     }
 
     fn snapshot_end(&mut self) -> Result<(), Refusal> {
-        let Some(begin) = self.property.sources.get(&self.incoming.source).and_then(|s| s.snapshot) else {
+        let Some(snapshot) = self.snapshot() else {
             return Err(Refusal::Rejected(format!(
                 "source {} ends a snapshot of {} that never began",
                 self.incoming.source, self.property.name
             )));
         };
         self.tally.taken = true;
-        self.withdraw_unmentioned(begin)?;
-        self.cancel_unmentioned(begin)?;
-        self.journal.source(self.property, &self.incoming.source).snapshot = None;
+        self.withdraw_unmentioned(snapshot)?;
+        self.cancel_unmentioned(snapshot)?;
+        self.journal.source(self.property, &self.incoming.source).in_snapshot = false;
         Ok(())
     }
 }

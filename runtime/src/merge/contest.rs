@@ -17,6 +17,8 @@ pub(super) struct Question {
     pub claims: Vec<AuditClaim>,
     /// Whether the host sees the claims differ.
     pub differ: bool,
+    /// Whether the rule may let a difference pass: fields of a room night, and money.
+    pub tolerant: bool,
     /// The source whose claim is published until now, and that claim's index if it is still made by someone.
     pub incumbent: Option<usize>,
     /// What to take when the policy fails and nothing published is still claimed.
@@ -42,11 +44,17 @@ impl Question {
                 winner: Some(verdict.winner),
                 rule: verdict.rule,
                 reason: verdict.reason,
-                contested: self.differ && !verdict.agree,
+                contested: self.differ && !(self.tolerant && verdict.agree),
             },
             Ok(verdict) => self.fault(format!("the plugin named claim {} of {}", verdict.winner, self.claims.len())),
             Err(Fault(message)) => self.fault(message),
         }
+    }
+
+    /// The answer where nothing has to be asked.
+    pub fn alone(&self) -> Answer {
+        let winner = Some(0).filter(|_| !self.claims.is_empty());
+        Answer { winner, rule: "".into(), reason: "".into(), contested: false }
     }
 
     /// The policy failed: what is published stays while someone still claims it.
@@ -78,6 +86,12 @@ pub(super) fn due(before: Option<u64>, answer: &Answer, claims: &[AuditClaim]) -
         _ => None,
     };
     (row, now)
+}
+
+/// The claim that is published, if it is still made: by its source, else by another one.
+pub(super) fn incumbent(claims: &[AuditClaim], source: &str, same: impl Fn(&AuditClaim) -> bool) -> Option<usize> {
+    let own = claims.iter().position(|claim| *claim.source == *source && same(claim));
+    own.or_else(|| claims.iter().position(same))
 }
 
 /// Whether any two claims differ.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::apply::{Incoming, Touched};
-use super::contest::{Answer, Question, differ, due};
+use super::contest::{Answer, Question, differ, due, incumbent};
 use super::state::{Journal, Night, Property, Published, Stay, StayId};
-use super::{MasterData, Setup};
+use super::{MasterData, Merge, Setup};
+use crate::log::Offset;
 use crate::policy::{Claim, Claimed, Contest, FAULT_RULE, Policy, Subject, Terms};
 use crate::rows::{AuditClaim, ConflictKind, Decision};
 
@@ -74,6 +75,10 @@ pub(super) struct Deciding<'a> {
     pub setup: &'a Setup,
     pub master: &'a dyn MasterData,
     pub incoming: &'a Incoming<'a>,
+    /// Position of the last reset of each source.
+    pub resets: &'a HashMap<Arc<str>, Offset>,
+    /// The claims as they were before the record.
+    pub journal: &'a Journal,
     pub terms: Terms,
     /// The policy could not tell the property's terms.
     pub terms_fault: bool,
@@ -91,11 +96,12 @@ pub(super) struct Deciding<'a> {
 impl<'a> Deciding<'a> {
     pub fn new(
         property: &'a mut Property,
-        policy: &'a mut dyn Policy,
-        setup: &'a Setup,
-        master: &'a dyn MasterData,
+        merge: &'a mut Merge<'_>,
         incoming: &'a Incoming<'a>,
+        resets: &'a HashMap<Arc<str>, Offset>,
+        journal: &'a Journal,
     ) -> Deciding<'a> {
+        let Merge { policy, master, setup } = merge;
         let told = policy.terms(&property.name);
         let terms_fault = told.is_err();
         // Without terms nothing is sold beyond capacity.
@@ -107,10 +113,12 @@ impl<'a> Deciding<'a> {
         });
         Deciding {
             property,
-            policy,
+            policy: &mut **policy,
             setup,
-            master,
+            master: *master,
             incoming,
+            resets,
+            journal,
             terms,
             terms_fault,
             before: BTreeMap::new(),
@@ -122,10 +130,10 @@ impl<'a> Deciding<'a> {
     }
 
     /// Decides everything that the record touched.
-    pub fn decide(&mut self, journal: &Journal, touched: &Touched) {
+    pub fn decide(&mut self, touched: &Touched) {
         self.inventory(touched);
         if !touched.lines.is_empty() {
-            self.stays(journal, &touched.lines);
+            self.stays(&touched.lines);
         }
         if !self.before.is_empty() || !self.resized.is_empty() {
             self.rooms();
@@ -149,8 +157,11 @@ impl<'a> Deciding<'a> {
 
     /// Resolves the fields of room nights, all questions in one call.
     fn inventory(&mut self, touched: &Touched) {
-        let questions: Vec<(&(Night, Arc<str>), Question)> =
-            touched.fields.iter().filter_map(|key| Some((key, field_question(self.property, key)?))).collect();
+        let questions: Vec<(&(Night, Arc<str>), Question)> = touched
+            .fields
+            .iter()
+            .filter_map(|key| Some((key, field_question(self.property, self.resets, key)?)))
+            .collect();
         let asked: Vec<Contest> =
             questions.iter().filter(|(_, q)| q.claims.len() > 1).map(|(_, q)| q.contest.clone()).collect();
         let mut verdicts = if asked.is_empty() { Vec::new() } else { self.policy.resolve(&asked) }.into_iter();
@@ -158,8 +169,7 @@ impl<'a> Deciding<'a> {
             let answer = if question.claims.len() > 1 {
                 question.answer(verdicts.next().unwrap_or_else(|| Err(crate::policy::Fault("no answer".into()))))
             } else {
-                let winner = Some(0).filter(|_| !question.claims.is_empty());
-                Answer { winner, rule: "".into(), reason: "".into(), contested: false }
+                question.alone()
             };
             self.publish_field(night, name, &question, &answer);
         }
@@ -167,6 +177,7 @@ impl<'a> Deciding<'a> {
 
     fn publish_field(&mut self, night: &Night, name: &Arc<str>, question: &Question, answer: &Answer) {
         let Some(state) = self.property.nights.get_mut(night) else { return };
+        state.claimed |= !question.claims.is_empty();
         let field = state.field_mut(name);
         let (decision, now) = due(field.contest, answer, &question.claims);
         field.contest = now;
@@ -188,7 +199,11 @@ impl<'a> Deciding<'a> {
 }
 
 /// The question about one field of a room night.
-pub(super) fn field_question(property: &Property, (night, name): &(Night, Arc<str>)) -> Option<Question> {
+pub(super) fn field_question(
+    property: &Property,
+    resets: &HashMap<Arc<str>, Offset>,
+    (night, name): &(Night, Arc<str>),
+) -> Option<Question> {
     let field = property.nights.get(night)?.field(name)?;
     let mut claims = Vec::new();
     let mut audit = Vec::new();
@@ -198,16 +213,16 @@ pub(super) fn field_question(property: &Property, (night, name): &(Night, Arc<st
         audit.push(AuditClaim {
             source: claim.source.clone(),
             value: value.to_string(),
-            revision: claim.meta.revision(None).map(ToString::to_string).unwrap_or_default(),
+            revision: claim
+                .meta
+                .own_revision(resets.get(&claim.source).copied())
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             offset: claim.offset,
         });
     }
-    let published = field.published.as_ref();
-    let same = |c: &Claim| published.is_some_and(|p| c.value == Claimed::Value(p.value.clone()));
-    let incumbent = claims
-        .iter()
-        .position(|c| same(c) && published.is_some_and(|p| p.source == c.source))
-        .or_else(|| claims.iter().position(same));
+    let published = field.published.as_ref().map(|p| (&p.source, p.value.to_string()));
+    let incumbent = published.and_then(|(source, value)| incumbent(&audit, source, |claim| claim.value == value));
     let contest = Contest {
         property: property.name.clone(),
         room_type: night.0.clone(),
@@ -215,5 +230,5 @@ pub(super) fn field_question(property: &Property, (night, name): &(Night, Arc<st
         claims,
     };
     let differ = differ(&contest.claims);
-    Some(Question { contest, claims: audit, differ, incumbent, fallback: None })
+    Some(Question { contest, claims: audit, differ, tolerant: true, incumbent, fallback: None })
 }

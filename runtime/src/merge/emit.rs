@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::decide::{About, Deciding, Draft};
-use super::state::{EntityKey, LineId, Night, Stay, StayId};
+use super::state::{EntityKey, Line, LineId, Night, Stay, StayId};
 use super::{Effects, row_version};
 use crate::rows::{Cause, ConflictRow, Outcome, ReservationRow, RoomNightRow};
 use crate::types::{Day, Days, Status, Value};
@@ -41,7 +41,7 @@ impl Deciding<'_> {
         if stay.lines.is_empty() {
             let Some((room_type, nights)) = stay.shown.clone() else { return };
             let Some(last) = before.filter(|b| !b.lines.is_empty()) else { return };
-            let template = self.reservation(last, &room_type, Outcome::Merged);
+            let template = self.reservation(last, &room_type, Outcome::Merged, |l| self.line_before(l));
             let rows = template.iter().flat_map(|t| nights.iter().map(|date| ReservationRow { date, ..t.clone() }));
             effects.reservations.extend(rows);
             return;
@@ -50,7 +50,8 @@ impl Deciding<'_> {
         let shown = stay.shown.clone();
         let outcome = stay.outcome.unwrap_or(Outcome::Cancelled);
         if let Some((room_type, nights)) = &shows {
-            let Some(template) = self.reservation(stay, room_type, outcome) else { return };
+            let now = |l: &LineId| self.property.lines.get(l);
+            let Some(template) = self.reservation(stay, room_type, outcome, now) else { return };
             let occupied = stay.occupied();
             for date in nights.iter() {
                 // A no-show that keeps its first night has no claim to the others.
@@ -67,7 +68,8 @@ impl Deciding<'_> {
         }
     }
 
-    /// Rows that say which of the nights shown before are none of the stay's any more.
+    /// Rows that say which of the nights shown before are none of the stay's any more. Nobody reads more of them
+    /// than their key.
     fn emit_left(
         &self,
         stay: &Stay,
@@ -76,25 +78,48 @@ impl Deciding<'_> {
         shows: Option<&(Arc<str>, Days)>,
         effects: &mut Effects,
     ) {
-        let before = self.before.get(&stay.id).and_then(Option::as_ref);
-        let template = self
-            .reservation(stay, room_type, Outcome::Cancelled)
-            .or_else(|| before.and_then(|b| self.reservation(b, room_type, Outcome::Cancelled)));
-        let Some(template) = template else { return };
-        for date in nights.iter() {
-            let kept = shows.is_some_and(|(now, days)| now == room_type && days.contains(date));
-            if !kept {
-                effects.reservations.push(ReservationRow { date, is_deleted: true, ..template.clone() });
-            }
-        }
+        let kept = |date| shows.is_some_and(|(now, days)| now == room_type && days.contains(date));
+        let left = nights.iter().filter(|date| !kept(*date)).map(|date| ReservationRow {
+            property: self.property.name.clone(),
+            date,
+            room_type: room_type.clone(),
+            stay: stay.id.clone(),
+            outcome: Outcome::Cancelled,
+            status: Status::Cancelled,
+            arrival: nights.first,
+            departure: nights.end,
+            room: "".into(),
+            lines: Vec::new(),
+            references: Vec::new(),
+            amount: None,
+            currency: None,
+            guests: None,
+            source: "".into(),
+            rule_id: "".into(),
+            version: self.version(),
+            is_deleted: true,
+            log_time: self.incoming.log_time,
+        });
+        effects.reservations.extend(left);
     }
 
-    fn reservation(&self, stay: &Stay, room_type: &Arc<str>, outcome: Outcome) -> Option<ReservationRow> {
+    /// A line as it was before the record.
+    fn line_before(&self, id: &LineId) -> Option<&Line> {
+        self.journal.lines.get(id).map_or_else(|| self.property.lines.get(id), Option::as_ref)
+    }
+
+    fn reservation<'l>(
+        &self,
+        stay: &Stay,
+        room_type: &Arc<str>,
+        outcome: Outcome,
+        line: impl Fn(&LineId) -> Option<&'l Line>,
+    ) -> Option<ReservationRow> {
         let (status, placement) = (stay.status.as_ref()?, stay.placement.as_ref()?);
         let references: BTreeSet<String> = stay
             .lines
             .iter()
-            .filter_map(|l| self.property.lines.get(l))
+            .filter_map(line)
             .flat_map(|l| &l.references.value)
             .map(|r| format!("{}:{}:{}", r.kind, r.issuer, r.value))
             .collect();

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::CAPACITY;
 use super::contest::{Answer, Question};
 use super::decide::field_question;
@@ -51,7 +53,7 @@ pub fn room_night(property: &Property, policy: &mut dyn Policy, night: &Night) -
     let fields = state.fields.iter().filter(|field| field.claims.iter().any(|claim| claim.value.is_some()));
     fields
         .filter_map(|field| {
-            let question = field_question(property, &(night.clone(), field.name.clone()))?;
+            let question = field_question(property, &HashMap::new(), &(night.clone(), field.name.clone()))?;
             let value = field.published.as_ref().map(|published| published.value.to_string());
             Some(Explained::new(&field.name, value, question, policy, false))
         })
@@ -72,7 +74,7 @@ pub fn stay(property: &Property, policy: &mut dyn Policy, stay: &Stay) -> Vec<Ex
                 StayField::Money => stay.money.map(|money| Value::Money(money).to_string()),
                 StayField::Guests => stay.guests.map(|guests| guests.to_string()),
             };
-            let asked = question(&property.name, stay, &lines, field);
+            let asked = question(&property.name, &HashMap::new(), stay, &lines, field);
             Explained::new(name(field), value, asked, policy, field == StayField::Status)
         })
         .filter(|explained| !explained.claims.is_empty())

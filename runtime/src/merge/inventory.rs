@@ -2,15 +2,14 @@
 //!
 //! Knows one source's claims. Does not know the other sources'.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::apply::{Apply, Refusal};
-use super::order::{Floor, Judgement, Stamp, content_hash};
+use super::order::{Judgement, Meta, Stamp, content_hash};
 use super::state::{Night, ScopeFloor};
 use crate::change::{RoomNights, Scope};
-use crate::log::Offset;
-use crate::types::{Days, Revision, Value};
+use crate::types::{Day, Days, Revision, Value};
 
 impl Apply<'_> {
     pub(super) fn inventory_set(&mut self, set: &RoomNights, revision: Option<&Revision>) -> Result<(), Refusal> {
@@ -48,6 +47,9 @@ impl Apply<'_> {
         for ((night, field), value) in &pieces {
             self.claim(night, field, value.as_ref(), revision)?;
         }
+        if pieces.is_empty() {
+            self.count_empty(scope, revision)?;
+        }
         self.remember_scope(scope, revision);
         Ok(())
     }
@@ -58,28 +60,45 @@ impl Apply<'_> {
         for (night, field) in &claims {
             self.claim(night, field, None, revision)?;
         }
+        if claims.is_empty() {
+            self.count_empty(scope, revision)?;
+        }
         if revision.is_some() {
             self.remember_scope(scope, revision);
         }
         Ok(())
     }
 
+    /// Whether it is news that there is nothing within the scope: where no replacement that spoke about all of it
+    /// was as new.
+    fn count_empty(&mut self, scope: &Scope, revision: Option<&Revision>) -> Result<(), Refusal> {
+        if self.by_content(revision) {
+            return Ok(());
+        }
+        let floors = self.property.sources.get(&self.incoming.source).map_or(&[][..], |s| &s.floors);
+        let floors: Vec<&ScopeFloor> = floors.iter().filter(|f| f.spans(&scope.room_types, &scope.fields)).collect();
+        let ends = floors.iter().flat_map(|f| [f.nights.first, f.nights.end]);
+        let days: BTreeSet<Day> = ends.chain([scope.nights.first]).filter(|day| scope.nights.contains(*day)).collect();
+        let mut judgements = Vec::new();
+        for day in days {
+            let meta = self.folded(floors.iter().filter(|f| f.nights.contains(day)).copied())?;
+            judgements.push(meta.judge(self.stamp(revision), content_hash(&None::<Value>), self.reset));
+        }
+        judgements.into_iter().try_for_each(|judgement| self.count(judgement).map(drop))
+    }
+
     /// Rule 6: claims that no record since the snapshot's beginning mentioned.
-    pub(super) fn withdraw_unmentioned(&mut self, begin: Offset) -> Result<(), Refusal> {
+    pub(super) fn withdraw_unmentioned(&mut self, snapshot: u64) -> Result<(), Refusal> {
         let source = &self.incoming.source;
         let mut forgotten = Vec::new();
         for (night, state) in &self.property.nights {
             for field in &state.fields {
-                let claim = field.claim(source).filter(|c| c.value.is_some() && c.mentioned <= begin);
+                let claim = field.claim(source).filter(|c| c.value.is_some() && c.mentioned != snapshot);
                 forgotten.extend(claim.map(|_| (night.clone(), field.name.clone())));
             }
         }
         self.check_size(forgotten.len())?;
-        for (night, field) in &forgotten {
-            let stamp = self.stamp(None);
-            self.write_claim(night, field, None, stamp);
-        }
-        Ok(())
+        forgotten.iter().try_for_each(|(night, field)| self.claim(night, field, None, None))
     }
 
     /// Notes that known claims were mentioned: those listed, and all within the scope.
@@ -98,10 +117,12 @@ impl Apply<'_> {
         }
     }
 
+    /// Notes that a known claim was mentioned, if an initial load goes on.
     fn mention_claim(&mut self, night: &Night, field: &Arc<str>) {
-        let position = self.incoming.position;
-        let state = self.journal.night(self.property, night);
-        state.field_mut(field).claim_mut(&self.incoming.source).mentioned = position;
+        if let Some(snapshot) = self.snapshot() {
+            let state = self.journal.night(self.property, night);
+            state.field_mut(field).claim_mut(&self.incoming.source).mentioned = snapshot;
+        }
     }
 
     /// One source's word on one field of one room night.
@@ -112,40 +133,60 @@ impl Apply<'_> {
         value: Option<&Value>,
         revision: Option<&Revision>,
     ) -> Result<(), Refusal> {
-        let source = &self.incoming.source;
         let stamp = self.stamp(revision);
-        let known = self.property.nights.get(night).and_then(|n| n.field(field)).and_then(|f| f.claim(source));
-        let judgement = match known {
-            Some(claim) if self.by_content(revision) && claim.value.as_ref() == value => Judgement::Duplicate,
-            Some(claim) => claim.meta.judge(stamp, content_hash(&value), self.reset),
-            None if self.is_below_a_floor(night, field, stamp) => Judgement::Stale,
-            // Taking back what was never claimed says something only if its revision is to be remembered.
-            None if value.is_none() && revision.is_none() => Judgement::Duplicate,
+        let known = self.property.nights.get(night).and_then(|n| n.field(field));
+        let known = known.and_then(|f| f.claim(&self.incoming.source));
+        let unknown = if known.is_none() { Some(self.meta_of_unknown(night, field)?) } else { None };
+        let present = known.and_then(|claim| claim.value.as_ref());
+        let judgement = match known.map(|claim| &claim.meta).or(unknown.as_ref()) {
+            _ if self.by_content(revision) && present == value => Judgement::Duplicate,
+            Some(meta) => meta.judge(stamp, content_hash(&value), self.reset),
             None => Judgement::Apply,
         };
         let known = known.is_some();
         if self.count(judgement)? {
-            self.write_claim(night, field, value, stamp);
-        } else if known && self.in_snapshot() {
+            self.write_claim(night, field, value, stamp, unknown);
+        } else if known {
             self.mention_claim(night, field);
         }
         Ok(())
     }
 
-    fn write_claim(&mut self, night: &Night, field: &Arc<str>, value: Option<&Value>, stamp: Stamp<'_>) {
-        let state = self.journal.night(self.property, night);
-        state.claimed |= value.is_some();
-        let claim = state.field_mut(field).claim_mut(&self.incoming.source);
+    fn write_claim(
+        &mut self,
+        night: &Night,
+        field: &Arc<str>,
+        value: Option<&Value>,
+        stamp: Stamp<'_>,
+        new: Option<Meta>,
+    ) {
+        let claim = self.journal.night(self.property, night).field_mut(field).claim_mut(&self.incoming.source);
         claim.value = value.cloned();
+        claim.meta = new.unwrap_or_else(|| std::mem::take(&mut claim.meta));
         claim.meta.accept(stamp, content_hash(&value), self.reset);
         claim.offset = self.incoming.position;
-        claim.mentioned = self.incoming.position;
+        self.mention_claim(night, field);
         self.touched.fields.insert((night.clone(), field.clone()));
     }
 
-    fn is_below_a_floor(&self, night: &Night, field: &str, stamp: Stamp<'_>) -> bool {
+    /// How new the word on a claim is that was never made: replacements spoke about it all the same (rule 5).
+    fn meta_of_unknown(&self, night: &Night, field: &str) -> Result<Meta, Refusal> {
         let floors = self.property.sources.get(&self.incoming.source).map_or(&[][..], |s| &s.floors);
-        floors.iter().any(|f| f.contains(night, field) && f.floor.is_above(stamp, self.reset))
+        self.folded(floors.iter().filter(|f| f.contains(night, field)))
+    }
+
+    /// What withdrawals, one after another, leave of a claim that none of them found.
+    fn folded<'f>(&self, floors: impl Iterator<Item = &'f ScopeFloor>) -> Result<Meta, Refusal> {
+        let (mut meta, nothing) = (Meta::default(), content_hash(&None::<Value>));
+        for floor in floors {
+            let stamp = floor.stamp(self.reset);
+            match meta.judge(stamp, nothing, self.reset) {
+                Judgement::Apply => meta.accept(stamp, nothing, self.reset),
+                Judgement::Incomparable => return Err(self.incomparable()),
+                Judgement::Stale | Judgement::Duplicate => {}
+            }
+        }
+        Ok(meta)
     }
 
     /// Every claim of this source, also a withdrawn one, within the scope.
@@ -160,32 +201,31 @@ impl Apply<'_> {
                 }
             }
         };
-        if scope.room_types.is_empty() {
-            self.property.nights.iter().for_each(&mut look);
-        } else {
-            for room_type in &scope.room_types {
-                let range = (room_type.clone(), scope.nights.first)..(room_type.clone(), scope.nights.end);
-                self.property.nights.range(range).for_each(&mut look);
-            }
+        let all = if scope.room_types.is_empty() { self.property.room_types() } else { Vec::new() };
+        for room_type in scope.room_types.iter().chain(&all) {
+            let range = (room_type.clone(), scope.nights.first)..(room_type.clone(), scope.nights.end);
+            self.property.nights.range(range).for_each(&mut look);
         }
         found
     }
 
     /// Keeps the scope for room nights that are not known yet, and drops what it makes needless.
     fn remember_scope(&mut self, scope: &Scope, revision: Option<&Revision>) {
-        let new = ScopeFloor {
-            room_types: scope.room_types.clone(),
-            nights: scope.nights,
-            fields: scope.fields.clone(),
-            floor: Floor::new(self.stamp(revision)),
-        };
+        let Scope { room_types, nights, fields } = scope.clone();
+        let (order, position) = (self.incoming.order, self.incoming.position);
+        let new = ScopeFloor { room_types, nights, fields, revision: revision.cloned(), order, position };
+        let reset = self.reset;
         let info = self.journal.source(self.property, &self.incoming.source);
-        let old = std::mem::take(&mut info.floors);
-        for floor in old {
-            if new.spans(&floor) && new.floor.covers(&floor.floor) {
-                info.floors.extend(outside(&floor, new.nights));
+        if info.floors.iter().any(|old| old.silences(&new, reset)) {
+            return;
+        }
+        let newest = info.floors.iter().all(|old| !old.nights.overlaps(new.nights) || new.is_newer(old, reset));
+        for old in std::mem::take(&mut info.floors) {
+            let needless = newest && new.spans(&old.room_types, &old.fields) && !new.keeps_revision_of(&old, reset);
+            if needless {
+                info.floors.extend(outside(&old, new.nights));
             } else {
-                info.floors.push(floor);
+                info.floors.push(old);
             }
         }
         info.floors.push(new);

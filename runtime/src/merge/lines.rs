@@ -5,11 +5,10 @@
 use std::sync::Arc;
 
 use super::apply::{Apply, Refusal};
-use super::order::{Floor, Judgement, Stamp, Turn, content_hash};
-use super::state::{LineField, LineId, ReservationId, line_id, reservation_id};
+use super::order::{Judgement, Stamp, content_hash};
+use super::state::{Line, LineField, LineId, ReservationId, line_id, reservation_id};
 use crate::change::{LineChange, Reference};
-use crate::log::Offset;
-use crate::types::{Revision, Status};
+use crate::types::{Day, Revision, Status};
 
 impl Apply<'_> {
     pub(super) fn line_set(
@@ -18,25 +17,7 @@ impl Apply<'_> {
         change: &LineChange,
         revision: Option<&Revision>,
     ) -> Result<(), Refusal> {
-        let reservation = reservation_id(&self.incoming.source, reservation);
-        let id = line_id(&reservation, &change.line);
-        let content = content_hash(&("line", change));
-        let booking = change.status != Some(Status::Cancelled);
-        if self.by_content(revision)
-            && self.property.lines.get(&id).is_some_and(|l| l.contents.knows(content, booking, self.reset))
-        {
-            self.mention(&id);
-            return Ok(());
-        }
-        let before = self.property.lines.get(&id).and_then(|l| l.status.value);
-        self.merge_line(&reservation, &id, change, self.stamp(revision))?;
-        if revision.is_none() {
-            let (position, reset) = (self.incoming.position, self.reset);
-            let line = self.line(&id);
-            let turn = turn(before, line.status.value);
-            line.contents.merged(content, booking, turn, position, reset);
-        }
-        Ok(())
+        self.change_line(reservation, change, content_hash(&("line", change)), revision)
     }
 
     pub(super) fn line_cancel(
@@ -46,7 +27,33 @@ impl Apply<'_> {
         revision: Option<&Revision>,
     ) -> Result<(), Refusal> {
         let change = LineChange { line: line.clone(), status: Some(Status::Cancelled), ..LineChange::default() };
-        self.line_set(reservation, &change, revision)
+        self.change_line(reservation, &change, content_hash(&("cancel", line)), revision)
+    }
+
+    fn change_line(
+        &mut self,
+        reservation: &Arc<str>,
+        change: &LineChange,
+        content: u64,
+        revision: Option<&Revision>,
+    ) -> Result<(), Refusal> {
+        let reservation = reservation_id(&self.incoming.source, reservation);
+        let id = line_id(&reservation, &change.line);
+        let booking = change.status != Some(Status::Cancelled);
+        if self.by_content(revision)
+            && self.property.lines.get(&id).is_some_and(|l| l.contents.knows(content, booking, self.reset))
+        {
+            self.mention(&id);
+            return Ok(());
+        }
+        let before = std::mem::take(&mut self.tally);
+        self.merge_line(&reservation, &id, change, self.stamp(revision))?;
+        if revision.is_none() && self.tally.taken {
+            let (position, reset) = (self.incoming.position, self.reset);
+            self.line(&id).contents.merged(content, booking, position, reset);
+        }
+        self.tally.add(before);
+        Ok(())
     }
 
     /// All lines of a reservation; those left out are cancelled (rule 5).
@@ -61,62 +68,68 @@ impl Apply<'_> {
         let booking = lines.iter().any(|l| l.status != Some(Status::Cancelled));
         let known = self.property.reservations.get(&id);
         if self.by_content(revision) && known.is_some_and(|r| r.contents.knows(content, booking, self.reset)) {
-            for line in known.map(|r| r.lines.clone()).unwrap_or_default() {
-                self.mention(&line);
-            }
+            self.mention_lines(&id);
             return Ok(());
         }
-        let before = self.statuses(&id);
+        let before = std::mem::take(&mut self.tally);
+        let mut turns = Vec::new();
         let stamp = self.stamp(revision);
         let listed: Vec<LineId> = lines.iter().map(|l| line_id(&id, &l.line)).collect();
         for (line, change) in listed.iter().zip(lines) {
-            self.merge_line(&id, line, change, stamp)?;
+            turns.push(self.merge_line(&id, line, change, stamp)?);
         }
-        let omitted: Vec<LineId> =
-            before.iter().map(|(line, _)| line).filter(|line| !listed.contains(line)).cloned().collect();
-        for line in &omitted {
+        let known = self.property.reservations.get(&id).map_or(Vec::new(), |r| r.lines.clone());
+        for line in known.iter().filter(|line| !listed.contains(line)) {
             self.mention(line);
-            self.merge_status(line, Status::Cancelled, stamp)?;
+            turns.push(self.merge_status(line, Status::Cancelled, stamp)?);
         }
-        self.end_replacement(&id, &before, stamp, content, booking);
+        self.raise_floor(&id, stamp)?;
+        self.remember_replacement(&id, &turns, stamp, (content, booking));
+        self.tally.add(before);
         Ok(())
     }
 
-    /// Remembers the replacement itself: its order for lines not yet known, its content for redeliveries.
-    fn end_replacement(
+    /// A replacement holds for lines not yet known too, and says so even where it finds none.
+    fn raise_floor(&mut self, id: &ReservationId, stamp: Stamp<'_>) -> Result<(), Refusal> {
+        let (reset, left_out) = (self.reset, content_hash(&Status::Cancelled));
+        let known = self.property.reservations.get(id).and_then(|r| r.floor.as_ref());
+        let judgement = known.map_or(Judgement::Apply, |floor| floor.meta.judge(stamp, left_out, reset));
+        if self.count(judgement)? {
+            let floor = self.journal.reservation(self.property, id).floor.get_or_insert_default();
+            floor.meta.accept(stamp, left_out, reset);
+            floor.position = stamp.position;
+        }
+        Ok(())
+    }
+
+    /// Keeps the replacement's content, to know a redelivery.
+    fn remember_replacement(
         &mut self,
         id: &ReservationId,
-        before: &[(LineId, Option<Status>)],
+        turns: &[Turn],
         stamp: Stamp<'_>,
-        content: u64,
-        booking: bool,
+        (content, booking): (u64, bool),
     ) {
-        let after = self.statuses(id);
-        let was = |line: &LineId| before.iter().find(|(l, _)| l == line).and_then(|(_, status)| *status);
-        let turns: Vec<Turn> = after.iter().map(|(line, status)| turn(was(line), *status)).collect();
-        let turn = [Turn::Cancelled, Turn::Reinstated].into_iter().find(|t| turns.contains(t)).unwrap_or(Turn::None);
-        let (position, reset) = (self.incoming.position, self.reset);
-        let reservation = self.journal.reservation(self.property, id);
-        if !reservation.floor.as_ref().is_some_and(|floor| floor.is_above(stamp, reset)) {
-            reservation.floor = Some(Floor::new(stamp));
+        let reset = self.reset;
+        let contents = &mut self.journal.reservation(self.property, id).contents;
+        if turns.contains(&Turn::Cancelled) {
+            contents.cancelled(stamp.position, reset);
+        } else if turns.contains(&Turn::Reinstated) {
+            contents.reinstated(stamp.position, reset);
         }
-        if stamp.revision.is_none() {
-            reservation.contents.merged(content, booking, turn, position, reset);
-        }
-        // A replacement that finds nothing to change still says that there is nothing more.
-        if before.is_empty() && after.is_empty() {
-            self.tally.taken = true;
+        if stamp.revision.is_none() && self.tally.taken {
+            contents.merged(content, booking, stamp.position, reset);
         }
     }
 
     /// Rule 6: lines that no record since the snapshot's beginning mentioned.
-    pub(super) fn cancel_unmentioned(&mut self, begin: Offset) -> Result<(), Refusal> {
+    pub(super) fn cancel_unmentioned(&mut self, snapshot: u64) -> Result<(), Refusal> {
         let source = &self.incoming.source;
         let mut forgotten: Vec<LineId> = self
             .property
             .lines
             .values()
-            .filter(|line| line.source() == &**source && line.mentioned <= begin && !line.is_cancelled())
+            .filter(|line| line.source() == &**source && line.mentioned != snapshot && !line.is_cancelled())
             .map(|line| line.id.clone())
             .collect();
         forgotten.sort();
@@ -127,13 +140,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn statuses(&self, id: &ReservationId) -> Vec<(LineId, Option<Status>)> {
-        let lines = self.property.reservations.get(id).map_or(&[][..], |r| &r.lines);
-        lines.iter().map(|l| (l.clone(), self.property.lines.get(l).and_then(|l| l.status.value))).collect()
-    }
-
-    fn line(&mut self, id: &LineId) -> &mut super::state::Line {
-        self.journal.line(self.property, id, (self.incoming.position, self.mentions))
+    fn line(&mut self, id: &LineId) -> &mut Line {
+        self.journal.line(self.property, id, (self.incoming.position, self.mentions), self.incoming.order)
     }
 
     pub(super) fn mention_line(&mut self, reservation: &str, line: &str) {
@@ -143,37 +151,49 @@ impl Apply<'_> {
 
     /// A whole replacement speaks about every line of its reservation.
     pub(super) fn mention_reservation(&mut self, reservation: &str) {
-        let id = reservation_id(&self.incoming.source, reservation);
-        for (line, _) in self.statuses(&id) {
+        self.mention_lines(&reservation_id(&self.incoming.source, reservation));
+    }
+
+    fn mention_lines(&mut self, id: &ReservationId) {
+        for line in self.property.reservations.get(id).map_or(Vec::new(), |r| r.lines.clone()) {
             self.mention(&line);
         }
     }
 
     /// Notes that a known line was mentioned, if an initial load goes on.
     fn mention(&mut self, id: &LineId) {
-        if self.in_snapshot() && self.property.lines.contains_key(id) {
-            let position = self.incoming.position;
-            self.line(id).mentioned = position;
+        if let Some(snapshot) = self.snapshot().filter(|_| self.property.lines.contains_key(id)) {
+            self.line(id).mentioned = snapshot;
         }
     }
 
-    /// Makes a line that was not known: cancelled, if a newer replacement left it out.
-    fn create_line(&mut self, reservation: &ReservationId, id: &LineId, change: &LineChange, stamp: Stamp<'_>) {
+    /// Makes a line that was not known: cancelled, if a replacement as new as this left it out. Tells whether it was.
+    fn create_line(&mut self, reservation: &ReservationId, id: &LineId, stamp: Stamp<'_>) -> Result<bool, Refusal> {
         self.mentions += 1;
-        let reset = self.reset;
+        let (reset, left_out) = (self.reset, content_hash(&Status::Cancelled));
         let known = self.journal.reservation(self.property, reservation);
         known.lines.push(id.clone());
-        let floor = known.floor.clone().filter(|floor| floor.is_above(stamp, reset));
-        // Below a floor the pieces tell whether anything is taken; elsewhere the line itself is news.
-        self.tally.taken |= floor.is_none();
+        let floor = known.floor.clone();
+        let judgement = floor.as_ref().map_or(Judgement::Apply, |floor| floor.meta.judge(stamp, left_out, reset));
         let line = self.line(id);
-        line.sticky = floor.is_some() || change.status == Some(Status::Cancelled);
-        if let Some(floor) = floor {
-            line.was_cancelled = true;
-            line.status.value = Some(Status::Cancelled);
-            line.status.offset = floor.position;
-            line.status.meta.accept(floor.stamp(), content_hash(&Status::Cancelled), reset);
+        let floor = match judgement {
+            // The line itself is news.
+            Judgement::Apply => None,
+            Judgement::Stale | Judgement::Duplicate => floor,
+            Judgement::Incomparable => return Err(self.incomparable()),
+        };
+        match &floor {
+            None => self.tally.taken = true,
+            // Its pieces tell whether anything is taken.
+            Some(floor) => {
+                line.sticky = true;
+                line.was_cancelled = true;
+                line.status =
+                    LineField { value: Some(Status::Cancelled), meta: floor.meta.clone(), offset: floor.position };
+            }
         }
+        self.touched.lines.insert(id.clone());
+        Ok(floor.is_some())
     }
 
     /// Every piece that the change names, each by its own order.
@@ -183,17 +203,13 @@ impl Apply<'_> {
         id: &LineId,
         change: &LineChange,
         stamp: Stamp<'_>,
-    ) -> Result<(), Refusal> {
-        if self.property.lines.contains_key(id) {
-            self.mention(id);
-        } else {
-            self.create_line(reservation, id, change, stamp);
-            self.touched.lines.insert(id.clone());
-            let position = self.incoming.position;
-            self.line(id).mentioned = position;
-        }
+    ) -> Result<Turn, Refusal> {
+        let new = !self.property.lines.contains_key(id) && !self.create_line(reservation, id, stamp)?;
+        self.mention(id);
+        let mut turn = Turn::None;
         if let Some(status) = change.status {
-            self.merge_status(id, status, stamp)?;
+            turn = self.merge_status(id, status, stamp)?;
+            self.line(id).sticky |= new && status == Status::Cancelled;
         }
         self.merge_placement(id, change, stamp)?;
         if let Some(money) = &change.money {
@@ -205,39 +221,43 @@ impl Apply<'_> {
         if let Some(references) = &change.references {
             self.merge_references(id, references, stamp)?;
         }
-        Ok(())
+        Ok(turn)
     }
 
-    fn merge_status(&mut self, id: &LineId, status: Status, stamp: Stamp<'_>) -> Result<(), Refusal> {
+    /// Rules 2 (equal revisions), 3 and 4.
+    fn merge_status(&mut self, id: &LineId, status: Status, stamp: Stamp<'_>) -> Result<Turn, Refusal> {
         let (content, reset, position) = (content_hash(&status), self.reset, self.incoming.position);
         let line = self.line(id);
-        let field = &line.status;
-        let mut judgement = field.meta.judge(stamp, content, reset);
-        let cancelled = field.value == Some(Status::Cancelled);
-        let first = field.value.is_none();
-        if judgement == Judgement::Apply && cancelled && status != Status::Cancelled {
-            let blocked = line.sticky && !field.meta.is_higher(stamp, reset);
-            if blocked || field.meta.is_equal(stamp, reset) {
-                judgement = Judgement::Stale;
-                // Rule 2: a field remembers its highest revision, whatever becomes of the piece.
-            }
+        let meta = &line.status.meta;
+        let mut judgement = meta.judge(stamp, content, reset);
+        let cancelled_then = meta.equals_and_saw(stamp, content_hash(&Status::Cancelled), reset);
+        let held = line.sticky && !meta.is_higher(stamp, reset);
+        if judgement == Judgement::Apply && (cancelled_then || held) {
+            judgement = Judgement::Stale;
         }
         if !self.count(judgement)? {
-            return Ok(());
+            return Ok(Turn::None);
         }
+        self.touched.lines.insert(id.clone());
         let line = self.line(id);
-        if !first && status != Status::Cancelled {
-            line.sticky = false;
-        }
+        let was_cancelled = line.is_cancelled();
+        let meant = if status == Status::Confirmed && line.was_cancelled { Status::Reinstated } else { status };
+        line.sticky = false;
         line.was_cancelled |= status == Status::Cancelled;
-        line.status.value = Some(match status {
-            Status::Confirmed if line.was_cancelled => Status::Reinstated,
-            status => status,
-        });
+        line.status.value = Some(meant);
         line.status.meta.accept(stamp, content, reset);
         line.status.offset = position;
-        self.touched.lines.insert(id.clone());
-        Ok(())
+        Ok(match meant {
+            Status::Cancelled => {
+                line.contents.cancelled(position, reset);
+                if was_cancelled { Turn::None } else { Turn::Cancelled }
+            }
+            Status::Reinstated if was_cancelled => {
+                line.contents.reinstated(position, reset);
+                Turn::Reinstated
+            }
+            _ => Turn::None,
+        })
     }
 
     fn merge_placement(&mut self, id: &LineId, change: &LineChange, stamp: Stamp<'_>) -> Result<(), Refusal> {
@@ -246,11 +266,12 @@ impl Apply<'_> {
             return Ok(());
         }
         let (content, reset, position) = (content_hash(&parts), self.reset, self.incoming.position);
+        let most = self.bounds.stay_nights;
+        check_nights(id, change.arrival, change.departure, most)?;
         let judgement = self.line(id).placement.meta.judge(stamp, content, reset);
         if !self.count(judgement)? {
             return Ok(());
         }
-        let most = self.bounds.stay_nights;
         let field = &mut self.line(id).placement;
         let value = &mut field.value;
         value.arrival = change.arrival.or(value.arrival);
@@ -263,9 +284,7 @@ impl Apply<'_> {
         }
         field.meta.accept(stamp, content, reset);
         field.offset = position;
-        if let (Some(arrival), Some(departure)) = (value.arrival, value.departure) {
-            check_nights(id, arrival, departure, most)?;
-        }
+        check_nights(id, value.arrival, value.departure, most)?;
         self.touched.lines.insert(id.clone());
         Ok(())
     }
@@ -282,7 +301,7 @@ impl Apply<'_> {
         id: &LineId,
         piece: &V,
         stamp: Stamp<'_>,
-        field: impl Fn(&mut super::state::Line) -> &mut LineField<T>,
+        field: impl Fn(&mut Line) -> &mut LineField<T>,
         value: impl Fn(&V) -> T,
     ) -> Result<(), Refusal> {
         let (content, reset, position) = (content_hash(piece), self.reset, self.incoming.position);
@@ -298,22 +317,17 @@ impl Apply<'_> {
     }
 }
 
-/// What a change of status means for the contents that were merged before.
-fn turn(before: Option<Status>, after: Option<Status>) -> Turn {
-    match (before, after) {
-        (Some(Status::Cancelled), Some(Status::Cancelled)) => Turn::None,
-        (_, Some(Status::Cancelled)) => Turn::Cancelled,
-        (Some(Status::Cancelled), Some(_)) => Turn::Reinstated,
-        _ => Turn::None,
-    }
+/// What merging a status did to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    None,
+    Cancelled,
+    Reinstated,
 }
 
-fn check_nights(
-    id: &LineId,
-    arrival: crate::types::Day,
-    departure: crate::types::Day,
-    most: usize,
-) -> Result<(), Refusal> {
+/// Whether it is a stay of at least one and at most `most` nights, as far as both ends are known.
+fn check_nights(id: &LineId, arrival: Option<Day>, departure: Option<Day>, most: usize) -> Result<(), Refusal> {
+    let (Some(arrival), Some(departure)) = (arrival, departure) else { return Ok(()) };
     if departure <= arrival {
         return Err(Refusal::Rejected(format!("{id}: departure {departure} is not after arrival {arrival}")));
     }

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::state::{Line, LineId, Property, links};
+use crate::change::Reference;
 use crate::types::Day;
-use std::sync::Arc;
 
 /// The stays that a set of connected lines makes.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,19 +73,30 @@ pub(super) fn group(lines: &[&Line]) -> Grouping {
     Grouping { stays, doubt: false }
 }
 
-/// Lines of equal arrival and booked type pair in line order: the first of each source, the second, ...
+/// Lines of equal arrival and booked type pair in line order: the first of each source, the second, ... A line of
+/// which one of the two is not known equals no other.
 fn pair<'l>(lines: &[&'l Line]) -> Vec<Vec<&'l Line>> {
-    /// Arrival and booked type.
-    type Likeness = (Option<Day>, Option<Arc<str>>);
-    let mut ordinal: BTreeMap<(&str, Likeness), usize> = BTreeMap::new();
-    let mut tuples: BTreeMap<(Likeness, usize), Vec<&Line>> = BTreeMap::new();
-    for line in lines {
-        let likeness = (line.placement.value.arrival, line.placement.value.room_type.clone());
-        let nth = ordinal.entry((line.source(), likeness.clone())).or_default();
-        tuples.entry((likeness, *nth)).or_default().push(line);
+    type Likeness<'a> = (Day, &'a str);
+    let mut ordered = lines.to_vec();
+    ordered.sort_by_key(|line| (line.first_order, line.first.1));
+    let mut ordinal: BTreeMap<(&str, Likeness<'_>), usize> = BTreeMap::new();
+    let mut tuples: BTreeMap<(Likeness<'_>, usize), Vec<&Line>> = BTreeMap::new();
+    let mut alone = Vec::new();
+    for line in ordered {
+        let parts = &line.placement.value;
+        let (Some(arrival), Some(room_type)) = (parts.arrival, parts.room_type.as_deref()) else {
+            alone.push(vec![line]);
+            continue;
+        };
+        let nth = ordinal.entry((line.source(), (arrival, room_type))).or_default();
+        tuples.entry(((arrival, room_type), *nth)).or_default().push(line);
         *nth += 1;
     }
-    tuples.into_values().collect()
+    let mut tuples: Vec<Vec<&Line>> = tuples.into_values().chain(alone).collect();
+    for tuple in &mut tuples {
+        tuple.sort_by_key(|line| line.first);
+    }
+    tuples
 }
 
 /// Whether shared references connect a tuple without help from outside.
@@ -100,6 +111,8 @@ fn is_connected(tuple: &[&Line]) -> bool {
 
 /// Whether two lines that found no partner share a reference: they may be one room told differently.
 fn singles_share(tuples: &[Vec<&Line>]) -> bool {
-    let singles: Vec<&Line> = tuples.iter().filter(|t| t.len() == 1).flatten().copied().collect();
-    singles.iter().enumerate().any(|(i, a)| singles.iter().skip(i + 1).any(|b| share(a, b)))
+    let mut sources: HashMap<&Reference, &str> = HashMap::new();
+    let singles = tuples.iter().filter(|t| t.len() == 1).flatten();
+    let mut shown = singles.flat_map(|line| line.references.value.iter().map(move |r| (r, line.source())));
+    shown.any(|(reference, source)| links(reference) && *sources.entry(reference).or_insert(source) != source)
 }

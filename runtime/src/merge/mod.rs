@@ -80,8 +80,17 @@ pub struct Setup {
 pub struct Clock<'a> {
     /// Partition time: milliseconds, the running maximum over tick records.
     pub now: i64,
+    /// Partition time of the first tick, 0 before it: no time has passed until then.
+    pub first: i64,
     /// Position of the last reset of each source.
     pub resets: &'a HashMap<Arc<str>, Offset>,
+}
+
+impl Clock<'_> {
+    /// Whether a delivery merged at partition time `time` is still remembered.
+    fn within(&self, time: i64, setup: &Setup) -> bool {
+        self.now.saturating_sub(time.max(self.first)) <= setup.dedup_span
+    }
 }
 
 /// What became of a record (merge rule 8).
@@ -119,7 +128,7 @@ impl Merge<'_> {
     ) -> Judged {
         let reset = clock.resets.get(&incoming.source).copied();
         let delivery = delivery_hash(incoming);
-        let redelivered = !incoming.content_id && property.knows_delivery(delivery, clock.now, self.setup, reset);
+        let redelivered = !incoming.content_id && property.knows_delivery(delivery, clock, self.setup, reset);
         if redelivered && !property.in_snapshot(&incoming.source) {
             return Judged::Duplicate;
         }
@@ -132,14 +141,14 @@ impl Merge<'_> {
         };
         journal.mark(property);
         if !touched.fields.is_empty() || !touched.lines.is_empty() {
-            let mut deciding = decide::Deciding::new(property, self.policy, self.setup, self.master, incoming);
-            deciding.decide(&journal, &touched);
+            let mut deciding = decide::Deciding::new(property, self, incoming, clock.resets, &journal);
+            deciding.decide(&touched);
             deciding.emit(&touched.lines, effects);
         }
         match tally {
             apply::Tally { taken: true, .. } => {
                 if !incoming.content_id {
-                    property.remember_delivery(delivery, incoming.position, clock.now, self.setup);
+                    property.remember_delivery(delivery, incoming.position, clock, self.setup);
                 }
                 Judged::Merged
             }
@@ -158,28 +167,31 @@ fn delivery_hash(incoming: &Incoming<'_>) -> u128 {
 
 impl Property {
     fn in_snapshot(&self, source: &str) -> bool {
-        self.sources.get(source).is_some_and(|s| s.snapshot.is_some())
+        self.sources.get(source).is_some_and(|s| s.in_snapshot)
     }
 
     /// Rule 1: whether the delivery was merged within the span, and since the source's last reset.
-    fn knows_delivery(&self, hash: u128, now: i64, setup: &Setup, reset: Option<Offset>) -> bool {
-        self.index.delivered.get(&hash).is_some_and(|(offset, time)| {
-            now.saturating_sub(*time) <= setup.dedup_span && reset.is_none_or(|at| *offset > at)
-        })
+    fn knows_delivery(&self, hash: u128, clock: Clock<'_>, setup: &Setup, reset: Option<Offset>) -> bool {
+        let known = self.index.delivered.get(&hash);
+        known.is_some_and(|(offset, time)| clock.within(*time, setup) && reset.is_none_or(|at| *offset > at))
     }
 
-    fn remember_delivery(&mut self, hash: u128, offset: Offset, now: i64, setup: &Setup) {
+    fn remember_delivery(&mut self, hash: u128, offset: Offset, clock: Clock<'_>, setup: &Setup) {
+        let now = clock.now;
         self.index.delivered.insert(hash, (offset, now));
         let chunk = offset / state::DELIVERIES_PER_ENTITY;
         self.deliveries.entry(chunk).or_default().push(state::Delivery { hash, offset, time: now });
         self.dirty.insert(EntityKey::Deliveries(chunk));
         // What is older than the span can never be asked for again.
         while let Some((&oldest, entries)) = self.deliveries.first_key_value() {
-            if oldest == chunk || entries.iter().any(|d| now.saturating_sub(d.time) <= setup.dedup_span) {
+            if oldest == chunk || entries.iter().any(|d| clock.within(d.time, setup)) {
                 break;
             }
             for delivery in entries {
-                self.index.delivered.remove(&delivery.hash);
+                // The same id may have been merged again since: that one is remembered.
+                if self.index.delivered.get(&delivery.hash).is_some_and(|(at, _)| *at == delivery.offset) {
+                    self.index.delivered.remove(&delivery.hash);
+                }
             }
             self.deliveries.remove(&oldest);
             self.dirty.insert(EntityKey::Deliveries(oldest));

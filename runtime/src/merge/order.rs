@@ -47,6 +47,9 @@ pub struct Meta {
     revision: Option<Revision>,
     /// Position of the record that brought the revision: a reset forgets earlier ones.
     revision_at: Offset,
+    /// The value came with that revision, not without one after it.
+    revised: bool,
+    /// Of the record that made the value.
     order: Offset,
     /// Contents merged at the highest revision.
     seen: SmallVec<[u64; 1]>,
@@ -82,9 +85,14 @@ impl Meta {
         }
     }
 
-    /// Whether the piece's revision equals the highest.
-    pub fn is_equal(&self, piece: Stamp<'_>, reset: Option<Offset>) -> bool {
-        piece.revision.is_some() && piece.revision == self.revision(reset)
+    /// Whether this content was merged at the very revision of the piece.
+    pub fn equals_and_saw(&self, piece: Stamp<'_>, content: u64, reset: Option<Offset>) -> bool {
+        piece.revision.is_some() && piece.revision == self.revision(reset) && self.seen.contains(&content)
+    }
+
+    /// The revision that came with the value itself.
+    pub fn own_revision(&self, reset: Option<Offset>) -> Option<&Revision> {
+        self.revision(reset).filter(|_| self.revised)
     }
 
     /// Remembers a piece that was applied.
@@ -99,47 +107,18 @@ impl Meta {
                 self.seen.push(content);
             }
         }
-        self.order = self.order.max(piece.order);
+        self.revised = piece.revision.is_some();
+        self.order = piece.order;
     }
 }
 
-/// How new something is that spoke about things not yet known (rule 5).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The newest whole replacement of a reservation: it also spoke about lines not yet known (rule 5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Floor {
-    pub revision: Option<Revision>,
-    pub order: Offset,
+    /// Of the cancellation that it means for them.
+    pub meta: Meta,
     /// Position of the record that set it.
     pub position: Offset,
-}
-
-impl Floor {
-    pub fn new(stamp: Stamp<'_>) -> Floor {
-        Floor { revision: stamp.revision.cloned(), order: stamp.order, position: stamp.position }
-    }
-
-    /// The floor as the stamp of what it implies.
-    pub fn stamp(&self) -> Stamp<'_> {
-        Stamp { revision: self.revision.as_ref(), order: self.order, position: self.position }
-    }
-
-    /// Whether a piece is older than the floor.
-    pub fn is_above(&self, piece: Stamp<'_>, reset: Option<Offset>) -> bool {
-        let revision = self.revision.as_ref().filter(|_| reset.is_none_or(|at| self.position > at));
-        match (piece.revision, revision) {
-            (Some(new), Some(floor)) => new.compare(floor) == Some(std::cmp::Ordering::Less),
-            (Some(_), None) => false,
-            (None, _) => piece.order < self.order,
-        }
-    }
-
-    /// Whether this floor is at least as new as the other, so that it can take its place.
-    pub fn covers(&self, other: &Floor) -> bool {
-        match (&self.revision, &other.revision) {
-            (Some(new), Some(old)) => new.compare(old).is_some_and(std::cmp::Ordering::is_ge),
-            (None, None) => self.order >= other.order,
-            _ => false,
-        }
-    }
 }
 
 /// Contents merged without a revision, to know a redelivery when its id is only a hash (rule 1).
@@ -151,14 +130,6 @@ pub struct Contents {
     past: Vec<u64>,
     /// Position of the last change to these sets: a reset forgets earlier ones.
     at: Offset,
-}
-
-/// What merging a content did to the booking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    None,
-    Cancelled,
-    Reinstated,
 }
 
 impl Contents {
@@ -173,24 +144,33 @@ impl Contents {
     }
 
     /// Remembers a content that was merged at `position`.
-    pub fn merged(&mut self, content: u64, booking: bool, turn: Turn, position: Offset, reset: Option<Offset>) {
+    pub fn merged(&mut self, content: u64, booking: bool, position: Offset, reset: Option<Offset>) {
+        self.turn(position, reset);
+        if !self.current.iter().any(|(c, _)| *c == content) {
+            self.current.push((content, booking));
+        }
+    }
+
+    /// A cancellation was merged: no booking from before it shall come back.
+    pub fn cancelled(&mut self, position: Offset, reset: Option<Offset>) {
+        self.turn(position, reset);
+        for (content, booking) in self.current.drain(..) {
+            if booking && !self.past.contains(&content) {
+                self.past.push(content);
+            }
+        }
+    }
+
+    /// The source confirmed again: what it says from now on is said of the new life.
+    pub fn reinstated(&mut self, position: Offset, reset: Option<Offset>) {
+        self.turn(position, reset);
+        self.current.clear();
+    }
+
+    fn turn(&mut self, position: Offset, reset: Option<Offset>) {
         if self.forgotten(reset) {
             *self = Contents::default();
         }
         self.at = position;
-        match turn {
-            Turn::None => {}
-            Turn::Cancelled => {
-                for (content, booking) in self.current.drain(..) {
-                    if booking && !self.past.contains(&content) {
-                        self.past.push(content);
-                    }
-                }
-            }
-            Turn::Reinstated => self.current.clear(),
-        }
-        if !self.current.iter().any(|(c, _)| *c == content) {
-            self.current.push((content, booking));
-        }
     }
 }

@@ -59,9 +59,19 @@ impl Deciding<'_> {
     }
 
     fn order(&self, stay: &Stay) -> Order {
+        self.order_since(stay, stay.wanted_since())
+    }
+
+    /// The order of claims to one room: the type that a stay counts against follows from the assignment, so since when
+    /// it does cannot count here. Otherwise a room would go to and fro between equal stays.
+    fn order_for_room(&self, stay: &Stay) -> Order {
+        self.order_since(stay, stay.nights_since())
+    }
+
+    fn order_since(&self, stay: &Stay, since: Offset) -> Order {
         let first = stay.lines.first().and_then(|l| self.property.lines.get(l)).map_or((0, 0), |l| l.first);
         let priority = stay.rank.as_ref().map_or(i32::MIN, |r| r.priority);
-        (Reverse(stay.in_house()), Reverse(priority), stay.wanted_since(), first, stay.id.clone())
+        (Reverse(stay.in_house()), Reverse(priority), since, first, stay.id.clone())
     }
 
     /// Rooms plus overbooking on a night; `None` is unlimited.
@@ -74,7 +84,7 @@ impl Deciding<'_> {
     pub(super) fn capacity(&self, night: &Night) -> Option<i32> {
         let claimed = self.property.nights.get(night).and_then(|n| n.value(super::CAPACITY));
         match claimed {
-            Some(Value::Integer(rooms)) => Some(i32::try_from(*rooms).unwrap_or(i32::MAX)),
+            Some(Value::Integer(rooms)) => Some(i32::try_from((*rooms).max(0)).unwrap_or(i32::MAX)),
             _ => self
                 .master
                 .default_capacity(&self.property.name, &night.0)
@@ -131,12 +141,13 @@ impl Deciding<'_> {
             let in_house = claim.status.in_house();
             let rank = match answers.next() {
                 Some(Ok(ranking)) => {
-                    Rank { in_house, priority: ranking.priority, rule: ranking.rule, fault: self.terms_fault }
+                    let fault = self.terms_fault && !in_house;
+                    Rank { in_house, priority: ranking.priority, rule: ranking.rule, fault }
                 }
                 _ => {
                     let before = self.before.get(&id).and_then(Option::as_ref).and_then(|s| s.rank.as_ref());
                     let priority = before.map_or(i32::MIN, |r| r.priority);
-                    Rank { in_house, priority, rule: FAULT_RULE.into(), fault: true }
+                    Rank { in_house, priority, rule: FAULT_RULE.into(), fault: !in_house }
                 }
             };
             if let Some(stay) = self.property.stays.get_mut(&id) {
@@ -152,32 +163,30 @@ impl Deciding<'_> {
 
     /// Rule 17: of stays that clash over a room, the lower ones lose the assignment for all their nights.
     fn assign_rooms(&mut self) {
-        let room_of = |stay: &Stay| {
-            let occupying = stay.placement.as_ref().filter(|_| !stay.wants.is_empty());
-            occupying.and_then(|p| p.room.clone())
-        };
-        let mut rooms: BTreeSet<Arc<str>> = BTreeSet::new();
+        let claim = |stay: &Stay| Some((stay.placement.as_ref()?.room.clone()?, stay.occupied()?));
+        let mut uses: BTreeMap<Arc<str>, Vec<Days>> = BTreeMap::new();
         for (id, before) in &self.before {
-            let now = self.stay(id).and_then(room_of);
-            rooms.extend(now.clone());
-            rooms.extend(before.as_ref().and_then(room_of));
-            if let Some(stay) = self.property.stays.get_mut(id).filter(|s| s.lost_room.is_some() && s.lost_room != now)
+            let now = self.stay(id).and_then(claim);
+            for (room, nights) in before.as_ref().and_then(claim).iter().chain(&now) {
+                uses.entry(room.clone()).or_default().push(*nights);
+            }
+            let lost = self.stay(id).and_then(|s| s.lost_room.as_ref());
+            if lost.is_some_and(|lost| now.is_none_or(|(room, _)| room != *lost))
+                && let Some(stay) = self.property.stays.get_mut(id)
             {
                 stay.lost_room = None;
             }
         }
-        for room in rooms {
-            let mut ids: BTreeSet<StayId> = self.property.index.rooms.get(&room).cloned().unwrap_or_default();
-            let changed = self.before.keys().filter(|id| self.stay(id).and_then(room_of).as_ref() == Some(&room));
-            ids.extend(changed.cloned());
-            let mut claimants: Vec<(Order, Days, StayId)> = ids
+        for (room, nights) in uses {
+            let mut claimants: Vec<(Order, Days, StayId)> = self
+                .neighbours(&room, nights)
                 .into_iter()
-                .filter_map(|id| self.stay(&id).and_then(|s| Some((self.order(s), s.occupied()?, id.clone()))))
+                .filter_map(|(id, nights)| Some((self.order_for_room(self.stay(&id)?), nights, id)))
                 .collect();
             claimants.sort();
             let mut holders: Vec<(Days, StayId)> = Vec::new();
             for (_, nights, id) in claimants {
-                let holder = holders.iter().find(|(h, _)| h.first < nights.end && nights.first < h.end);
+                let holder = holders.iter().find(|(held, _)| held.overlaps(nights));
                 match holder.map(|(_, holder)| holder.clone()) {
                     Some(holder) => self.lose_room(&id, &room, &holder),
                     None => {
@@ -187,6 +196,25 @@ impl Deciding<'_> {
                 }
             }
         }
+    }
+
+    /// Everybody who claims the room on one of the nights, or on a night of such a stay, and so on: nobody else's
+    /// assignment depends on them.
+    fn neighbours(&self, room: &Arc<str>, mut nights: Vec<Days>) -> BTreeMap<StayId, Days> {
+        let mut found: BTreeMap<StayId, Days> = BTreeMap::new();
+        for id in self.before.keys() {
+            let stay = self.stay(id).filter(|s| s.placement.as_ref().is_some_and(|p| p.room.as_ref() == Some(room)));
+            found.extend(stay.and_then(Stay::occupied).map(|days| (id.clone(), days)));
+        }
+        let others = self.property.index.rooms.get(room);
+        while let Some(days) = nights.pop() {
+            for (id, days) in others.iter().flat_map(|o| o.on(days)) {
+                if found.insert(id.clone(), days).is_none() {
+                    nights.push(days);
+                }
+            }
+        }
+        found
     }
 
     fn lose_room(&mut self, id: &StayId, room: &Arc<str>, holder: &StayId) {

@@ -3,7 +3,7 @@
 //! Everything here is either an entity (kept in the `state` table, see `codec`) or an index that is
 //! rebuilt from entities when the property is loaded. Does not know how anything is decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::names;
-use super::order::{Contents, Floor, Meta};
+use super::order::{Contents, Floor, Meta, Stamp};
 use crate::change::Reference;
 use crate::log::Offset;
 use crate::rows::Outcome;
-use crate::types::{Day, Days, Money, Status, Value};
+use crate::types::{Day, Days, Money, Revision, Status, Value};
 
 /// `source:reservation`, the reservation's `%` and `/` escaped.
 pub type ReservationId = Arc<str>;
@@ -61,8 +61,8 @@ pub struct InventoryClaim {
     pub meta: Meta,
     /// The record that made the claim.
     pub offset: Offset,
-    /// The last record that mentioned it while a snapshot of its source was open.
-    pub mentioned: Offset,
+    /// The last snapshot of its source that mentioned it, by number.
+    pub mentioned: u64,
 }
 
 /// One field of a room night.
@@ -205,6 +205,8 @@ pub struct Line {
     pub id: LineId,
     /// First mention: position of the record, then place in it.
     pub first: (Offset, u32),
+    /// The order of that record among its source's records: that of a retried dead letter is its first position.
+    pub first_order: Offset,
     pub status: LineField<Option<Status>>,
     pub placement: LineField<PlacementParts>,
     pub money: LineField<Option<Money>>,
@@ -215,15 +217,16 @@ pub struct Line {
     /// It was cancelled at some time: `confirmed` means reinstated (rule 4).
     pub was_cancelled: bool,
     pub contents: Contents,
-    /// The last record that mentioned it while a snapshot of its source was open.
-    pub mentioned: Offset,
+    /// The last snapshot of its source that mentioned it, by number.
+    pub mentioned: u64,
 }
 
 impl Line {
-    pub fn new(id: LineId, first: (Offset, u32)) -> Line {
+    pub fn new(id: LineId, first: (Offset, u32), first_order: Offset) -> Line {
         Line {
             id,
             first,
+            first_order,
             status: LineField::default(),
             placement: LineField::default(),
             money: LineField::default(),
@@ -263,7 +266,10 @@ pub struct ScopeFloor {
     pub nights: Days,
     /// Empty: all.
     pub fields: Vec<Arc<str>>,
-    pub floor: Floor,
+    pub revision: Option<Revision>,
+    pub order: Offset,
+    /// Position of the record that set it.
+    pub position: Offset,
 }
 
 impl ScopeFloor {
@@ -273,21 +279,59 @@ impl ScopeFloor {
             && (self.fields.is_empty() || self.fields.iter().any(|f| **f == *field))
     }
 
-    /// Whether room types and fields of the other lie within this one's.
-    pub fn spans(&self, other: &ScopeFloor) -> bool {
+    /// Whether these room types and fields lie within this one's.
+    pub fn spans(&self, room_types: &[Arc<str>], fields: &[Arc<str>]) -> bool {
         let within = |mine: &[Arc<str>], theirs: &[Arc<str>]| {
             mine.is_empty() || !theirs.is_empty() && theirs.iter().all(|t| mine.contains(t))
         };
-        within(&self.room_types, &other.room_types) && within(&self.fields, &other.fields)
+        within(&self.room_types, room_types) && within(&self.fields, fields)
+    }
+
+    /// Whether the other, said after this one, changes nothing: all of it is as old, by its revision.
+    pub fn silences(&self, other: &ScopeFloor, reset: Option<Offset>) -> bool {
+        let within = self.nights.first <= other.nights.first && other.nights.end <= self.nights.end;
+        let revisions = (self.stamp(reset).revision, other.stamp(reset).revision);
+        let older = matches!(revisions, (Some(mine), Some(new)) if new.compare(mine).is_some_and(|o| o.is_le()));
+        within && older && self.spans(&other.room_types, &other.fields)
+    }
+
+    /// Whether this one, said after the other, holds wherever both speak.
+    pub fn is_newer(&self, other: &ScopeFloor, reset: Option<Offset>) -> bool {
+        match (self.stamp(reset).revision, other.stamp(reset).revision) {
+            (Some(new), Some(old)) => new.compare(old).is_some_and(std::cmp::Ordering::is_gt),
+            (Some(_), None) => true,
+            (None, _) => self.order >= other.order,
+        }
+    }
+
+    /// Whether the other's revision still counts after this one, which has none (rule 2).
+    pub fn keeps_revision_of(&self, other: &ScopeFloor, reset: Option<Offset>) -> bool {
+        self.revision.is_none() && other.stamp(reset).revision.is_some()
+    }
+
+    /// What was said at this floor of what it did not list, as a stamp; a reset forgets the revision.
+    pub fn stamp(&self, reset: Option<Offset>) -> Stamp<'_> {
+        let revision = self.revision.as_ref().filter(|_| reset.is_none_or(|at| self.position > at));
+        Stamp { revision, order: self.order, position: self.position }
     }
 }
 
 /// What is remembered of one source at this property.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceInfo {
-    /// Position of the `snapshot.begin` that has no end yet.
-    pub snapshot: Option<Offset>,
+    /// A snapshot has begun and has no end yet.
+    pub in_snapshot: bool,
+    /// How many snapshots have begun: the number of the last one.
+    pub snapshots: u64,
+    /// In the order in which they were merged.
     pub floors: Vec<ScopeFloor>,
+}
+
+impl SourceInfo {
+    /// The number of the snapshot that goes on.
+    pub fn snapshot(&self) -> Option<u64> {
+        self.in_snapshot.then_some(self.snapshots)
+    }
 }
 
 /// A stay's place in the order of claims to rooms.
@@ -311,6 +355,15 @@ pub struct MergedStatus {
     pub rule: Arc<str>,
 }
 
+/// A source's claim to a field of a stay that is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Won {
+    #[serde(with = "names")]
+    pub source: Arc<str>,
+    /// Of the value in words.
+    pub value: u64,
+}
+
 /// The contests that a stay can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StayField {
@@ -332,6 +385,8 @@ pub struct Stay {
     pub guests: Option<u32>,
     /// Signatures of contests that go on, by [`StayField`].
     pub contests: [Option<u64>; 4],
+    /// Whose claim is published and a hash of it, by [`StayField`]: it stays when the policy fails.
+    pub winners: [Option<Won>; 4],
     /// The set of lines that is in doubt, if this line is one of it.
     pub doubt: Option<u64>,
     pub rank: Option<Rank>,
@@ -360,6 +415,7 @@ impl Stay {
             money: None,
             guests: None,
             contests: [None; 4],
+            winners: [const { None }; 4],
             doubt: None,
             rank: None,
             lost_room: None,
@@ -385,9 +441,14 @@ impl Stay {
         self.rank.as_ref().is_some_and(|r| r.in_house)
     }
 
-    /// When it came to want the last of what it wants (rule 15).
+    /// When it came to want the last of the nights that it wants.
+    pub fn nights_since(&self) -> Offset {
+        self.wants.iter().map(|(_, since)| *since).max().unwrap_or(0)
+    }
+
+    /// When it came to want the last of its nights of its type (rule 15).
     pub fn wanted_since(&self) -> Offset {
-        self.wants.iter().map(|(_, since)| *since).max().unwrap_or(0).max(self.counted_since)
+        self.nights_since().max(self.counted_since)
     }
 }
 
@@ -444,7 +505,35 @@ pub struct Index {
     pub stay_of: HashMap<LineId, StayId>,
     pub occupancy: BTreeMap<Night, Occupancy>,
     /// Stays that occupy nights and name this room in their merged placement.
-    pub rooms: HashMap<Arc<str>, BTreeSet<StayId>>,
+    pub rooms: HashMap<Arc<str>, RoomUse>,
+}
+
+/// Which stays name one room, by their first night.
+#[derive(Debug, Default)]
+pub struct RoomUse {
+    /// The value is the end of the nights that the stay occupies, exclusive.
+    stays: BTreeMap<(Day, StayId), Day>,
+    /// Nights of the longest stay that was ever in here.
+    longest: i32,
+}
+
+impl RoomUse {
+    fn insert(&mut self, nights: Days, id: &StayId) {
+        self.stays.insert((nights.first, id.clone()), nights.end);
+        self.longest = self.longest.max(nights.end.0 - nights.first.0);
+    }
+
+    fn remove(&mut self, nights: Days, id: &StayId) {
+        self.stays.remove(&(nights.first, id.clone()));
+    }
+
+    /// Stays that occupy one of the nights.
+    pub fn on(&self, nights: Days) -> impl Iterator<Item = (&StayId, Days)> {
+        let nobody: StayId = "".into();
+        let range = (Day(nights.first.0.saturating_sub(self.longest)), nobody.clone())..(nights.end, nobody);
+        let stays = self.stays.range(range).map(|((first, id), end)| (id, Days { first: *first, end: *end }));
+        stays.filter(move |(_, days)| days.end > nights.first)
+    }
 }
 
 impl Property {
@@ -485,7 +574,7 @@ impl Property {
             if accepted { night.accepted.push(id.clone()) } else { night.waiting.push(id.clone()) }
         }
         if let Some(room) = stay.placement.as_ref().and_then(|p| p.room.as_ref()) {
-            self.index.rooms.entry(room.clone()).or_default().insert(id.clone());
+            self.index.rooms.entry(room.clone()).or_default().insert(nights, id);
         }
     }
 
@@ -502,13 +591,25 @@ impl Property {
             }
         }
         if let Some(room) = stay.placement.as_ref().and_then(|p| p.room.as_ref())
-            && let Some(stays) = self.index.rooms.get_mut(room)
+            && let Some(usage) = self.index.rooms.get_mut(room)
         {
-            stays.remove(&stay.id);
-            if stays.is_empty() {
+            usage.remove(nights, &stay.id);
+            if usage.stays.is_empty() {
                 self.index.rooms.remove(room);
             }
         }
+    }
+
+    /// Every room type of which something is known, in byte order.
+    pub fn room_types(&self) -> Vec<Arc<str>> {
+        let mut types: Vec<Arc<str>> = Vec::new();
+        let mut next = self.nights.first_key_value();
+        while let Some(((room_type, _), _)) = next {
+            let after = (std::ops::Bound::Excluded((room_type.clone(), Day(i32::MAX))), std::ops::Bound::Unbounded);
+            types.push(room_type.clone());
+            next = self.nights.range(after).next();
+        }
+        types
     }
 
     /// About how much memory the property takes, in bytes.
@@ -542,11 +643,17 @@ impl Journal {
     }
 
     /// The line, to be changed; made at `first` if it is new.
-    pub fn line<'p>(&mut self, property: &'p mut Property, id: &LineId, first: (Offset, u32)) -> &'p mut Line {
+    pub fn line<'p>(
+        &mut self,
+        property: &'p mut Property,
+        id: &LineId,
+        first: (Offset, u32),
+        order: Offset,
+    ) -> &'p mut Line {
         if !self.lines.contains_key(id) {
             self.lines.insert(id.clone(), property.lines.get(id).cloned());
         }
-        property.lines.entry(id.clone()).or_insert_with(|| Line::new(id.clone(), first))
+        property.lines.entry(id.clone()).or_insert_with(|| Line::new(id.clone(), first, order))
     }
 
     /// The reservation, to be changed.

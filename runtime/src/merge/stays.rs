@@ -5,19 +5,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::contest::{Question, differ, due};
+use hashbrown::HashMap;
+
+use super::contest::{Question, differ, due, incumbent};
 use super::decide::{About, Deciding, Draft};
 use super::link::{connected, group};
-use super::order::content_hash;
-use super::state::{Journal, Line, LineId, MergedStatus, Placement, Property, Stay, StayField, StayId, links};
+use super::order::{Meta, content_hash};
+use super::state::{Journal, Line, LineId, MergedStatus, Placement, Property, Stay, StayField, StayId, Won, links};
+use crate::log::Offset;
 use crate::policy::{Claim, Claimed, Contest, Subject};
 use crate::rows::{AuditClaim, ConflictKind, Decision, Outcome};
 use crate::types::{Status, Value};
 
 impl Deciding<'_> {
     /// Links the touched lines anew and merges the fields of every stay that this concerns.
-    pub(super) fn stays(&mut self, journal: &Journal, touched: &BTreeSet<LineId>) {
-        let seeds = reindex_references(self.property, journal, touched);
+    pub(super) fn stays(&mut self, touched: &BTreeSet<LineId>) {
+        let seeds = reindex_references(self.property, self.journal, touched);
         let mut members: BTreeMap<StayId, (Vec<LineId>, Option<u64>)> = BTreeMap::new();
         for set in connected(self.property, seeds) {
             let lines: Vec<&Line> = set.iter().filter_map(|id| self.property.lines.get(id)).collect();
@@ -99,7 +102,7 @@ impl Deciding<'_> {
             let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.lines.get(l)).collect();
             lines.sort_by(|a, b| a.source().cmp(b.source()));
             for field in [StayField::Status, StayField::Placement, StayField::Money, StayField::Guests] {
-                questions.push((id.clone(), field, question(&self.property.name, stay, &lines, field)));
+                questions.push((id.clone(), field, question(&self.property.name, self.resets, stay, &lines, field)));
             }
         }
         // A single claim needs no rule; only of a status the rule is published all the same.
@@ -112,12 +115,7 @@ impl Deciding<'_> {
             let answer = if ask(&entry) {
                 entry.2.answer(verdicts.next().unwrap_or_else(|| Err(crate::policy::Fault("no answer".into()))))
             } else {
-                super::contest::Answer {
-                    winner: Some(0).filter(|_| !entry.2.claims.is_empty()),
-                    rule: "".into(),
-                    reason: "".into(),
-                    contested: false,
-                }
+                entry.2.alone()
             };
             let (id, field, question) = entry;
             self.publish(&id, field, &question, answer);
@@ -134,6 +132,10 @@ impl Deciding<'_> {
         let (decision, now) = due(*before, &answer, &question.claims);
         *before = now;
         let winner = answer.winner.and_then(|w| question.contest.claims.get(w));
+        stay.winners[field as usize] = answer
+            .winner
+            .and_then(|w| question.claims.get(w))
+            .map(|claim| Won { source: claim.source.clone(), value: content_hash(&claim.value) });
         match field {
             StayField::Status => {
                 stay.status = winner.and_then(|claim| match claim.value {
@@ -199,8 +201,11 @@ impl Deciding<'_> {
                     .collect();
                 let contest = contest(&self.property.name, Subject::StayField("placement"), claims);
                 let verdict = self.policy.resolve(std::slice::from_ref(&contest)).pop();
-                let winner = verdict.and_then(Result::ok).map_or(0, |v| v.winner);
-                several.get(winner).or(several.first()).and_then(|(_, p)| p.room.clone())
+                let verdict = verdict.and_then(Result::ok).and_then(|v| several.get(v.winner));
+                // The policy failed: the room that is published stays, if it is among them.
+                let before = self.before.get(id).and_then(Option::as_ref).and_then(|s| s.placement.as_ref());
+                let same = || several.iter().find(|(_, p)| before.is_some_and(|b| b.room == p.room));
+                verdict.or_else(same).or(several.first()).and_then(|(_, p)| p.room.clone())
             }
         };
         if let Some(placement) = self.property.stays.get_mut(id).and_then(|s| s.placement.as_mut()) {
@@ -227,59 +232,63 @@ fn contest(property: &Arc<str>, subject: Subject, claims: Vec<Claim>) -> Contest
 }
 
 /// The question about one field of a stay; its lines in byte order of the source.
-pub(super) fn question(property: &Arc<str>, stay: &Stay, lines: &[&Line], field: StayField) -> Question {
-    let mut claims = Vec::new();
-    let mut audit = Vec::new();
+pub(super) fn question(
+    property: &Arc<str>,
+    resets: &HashMap<Arc<str>, Offset>,
+    stay: &Stay,
+    lines: &[&Line],
+    field: StayField,
+) -> Question {
+    let (mut claims, mut audit) = (Vec::new(), Vec::new());
     for line in lines {
-        let (value, meta, offset) = match field {
-            StayField::Status => (line.status.value.map(Claimed::Status), &line.status.meta, line.status.offset),
-            StayField::Placement => {
-                let text = line.placement.value.complete().map(|p| Claimed::Value(Value::Text(p.to_string().into())));
-                (text, &line.placement.meta, line.placement.offset)
-            }
-            StayField::Money => {
-                (line.money.value.map(|m| Claimed::Value(Value::Money(m))), &line.money.meta, line.money.offset)
-            }
-            StayField::Guests => {
-                let guests = line.guests.value.map(|n| Claimed::Value(Value::Integer(n.into())));
-                (guests, &line.guests.meta, line.guests.offset)
-            }
-        };
-        let Some(value) = value else { continue };
+        let Some((value, meta, offset)) = told(line, field) else { continue };
         let source: Arc<str> = super::names::intern(line.source());
+        let revision = meta.own_revision(resets.get(&source).copied());
         audit.push(AuditClaim {
             source: source.clone(),
             value: text(&value),
-            revision: meta.revision(None).map(ToString::to_string).unwrap_or_default(),
+            revision: revision.map(ToString::to_string).unwrap_or_default(),
             offset,
         });
         claims.push(Claim { source, value });
     }
-    let (differ, incumbent, fallback) = match field {
-        StayField::Status => {
-            let now = stay.status.as_ref();
-            let incumbent = claims.iter().position(|c| now.is_some_and(|n| c.value == Claimed::Status(n.status)));
-            let occupying = |c: &Claim| matches!(c.value, Claimed::Status(s) if occupies(s));
-            let fallback = claims.iter().position(occupying).or(Some(0).filter(|_| !claims.is_empty()));
-            (differ(&claims), incumbent, fallback)
-        }
+    let differ = match field {
         StayField::Placement => {
             let placements: Vec<Placement> = lines.iter().filter_map(|l| l.placement.value.complete()).collect();
-            let now = stay.placement.as_ref();
-            let incumbent = placements.iter().position(|p| now.is_some_and(|n| n.agrees(p)));
-            (placements_differ(&placements), incumbent, None)
+            placements_differ(&placements)
         }
-        StayField::Money => {
-            let now = stay.money.map(|m| Claimed::Value(Value::Money(m)));
-            (differ(&claims), claims.iter().position(|c| Some(&c.value) == now.as_ref()), None)
-        }
-        StayField::Guests => {
-            let now = stay.guests.map(|n| Claimed::Value(Value::Integer(n.into())));
-            (differ(&claims), claims.iter().position(|c| Some(&c.value) == now.as_ref()), None)
-        }
+        _ => differ(&claims),
+    };
+    let won = stay.winners[field as usize].as_ref();
+    let incumbent = won.and_then(|won| incumbent(&audit, &won.source, |claim| content_hash(&claim.value) == won.value));
+    // A booking shall not vanish because the policy fails: rather one that occupies nights.
+    let occupying = |c: &Claim| matches!(c.value, Claimed::Status(s) if occupies(s));
+    let first = Some(0).filter(|_| !claims.is_empty());
+    let fallback = match field {
+        StayField::Status => claims.iter().position(occupying).or(first),
+        StayField::Placement => first,
+        StayField::Money | StayField::Guests => None,
     };
     let subject = if field == StayField::Status { Subject::Status } else { Subject::StayField(name(field)) };
-    Question { contest: contest(property, subject, claims), claims: audit, differ, incumbent, fallback }
+    let contest = contest(property, subject, claims);
+    Question { contest, claims: audit, differ, tolerant: field == StayField::Money, incumbent, fallback }
+}
+
+/// What a line says about one field, how new that is, and in which record it stood.
+fn told(line: &Line, field: StayField) -> Option<(Claimed, &Meta, Offset)> {
+    let text = |p: Placement| Claimed::Value(Value::Text(p.to_string().into()));
+    let number = |n: u32| Claimed::Value(Value::Integer(n.into()));
+    let (value, meta, offset) = match field {
+        StayField::Status => (line.status.value.map(Claimed::Status), &line.status.meta, line.status.offset),
+        StayField::Placement => {
+            (line.placement.value.complete().map(text), &line.placement.meta, line.placement.offset)
+        }
+        StayField::Money => {
+            (line.money.value.map(|m| Claimed::Value(Value::Money(m))), &line.money.meta, line.money.offset)
+        }
+        StayField::Guests => (line.guests.value.map(number), &line.guests.meta, line.guests.offset),
+    };
+    Some((value?, meta, offset))
 }
 
 /// Whether a stay of this status occupies nights, a no-show apart.

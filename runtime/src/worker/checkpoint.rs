@@ -52,6 +52,8 @@ pub struct Checkpoint {
     pub counts: Counts,
     /// Partition time in milliseconds.
     pub now: i64,
+    /// Partition time of the first tick; 0 before it.
+    pub first_tick: i64,
     /// Highest origin taken over, per partition.
     pub origins: BTreeMap<Partition, Offset>,
     /// Position of the last reset per source, and the highest sequence number of a reset.
@@ -74,6 +76,7 @@ impl Checkpoint {
             audit: AuditHead::default(),
             counts: Counts::default(),
             now: 0,
+            first_tick: 0,
             origins: BTreeMap::new(),
             resets: BTreeMap::new(),
             reset_sequence: None,
@@ -81,6 +84,14 @@ impl Checkpoint {
             owner: None,
             log_time: 0,
         }
+    }
+
+    /// Partition time goes on to `millis`; it never goes back.
+    pub fn tick(&mut self, millis: i64) {
+        if self.first_tick == 0 {
+            self.first_tick = millis;
+        }
+        self.now = self.now.max(millis);
     }
 }
 

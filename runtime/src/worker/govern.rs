@@ -64,7 +64,7 @@ impl<L: Log> Worker<L> {
                     return Err(WorkerError::Lost { partition: self.partition, to: instance.clone(), offset });
                 }
             }
-            Control::Tick { millis } => self.checkpoint.now = self.checkpoint.now.max(*millis),
+            Control::Tick { millis } => self.checkpoint.tick(*millis),
             Control::Heartbeat { .. } | Control::Retry { .. } | Control::Copy { .. } => {}
         }
         self.pass(&prepared);

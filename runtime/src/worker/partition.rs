@@ -251,7 +251,8 @@ impl<L: Log> Worker<L> {
             setup: &self.active.setup,
         };
         let dirty = property.dirty.len();
-        let judged = merge.record(property, &incoming, Clock { now: self.checkpoint.now, resets }, effects);
+        let clock = Clock { now: self.checkpoint.now, first: self.checkpoint.first_tick, resets };
+        let judged = merge.record(property, &incoming, clock, effects);
         self.pending.entities += property.dirty.len() - dirty;
         if !property.dirty.is_empty() {
             self.pending.touched.insert(changes.property.clone());

@@ -16,6 +16,8 @@ pub(crate) struct Stamp {
     pub revision: Option<Revision>,
     /// The record's offset; a retried dead letter's first one.
     pub order: u64,
+    /// Where the record itself stands.
+    pub offset: u64,
     /// The delivery id is only a hash of the content.
     pub hash_id: bool,
 }
@@ -49,13 +51,15 @@ pub(crate) struct Claim<T> {
     pub seen: Vec<T>,
     /// Order of the record that made the value.
     pub order: u64,
+    /// Where that record stands.
+    pub offset: u64,
     /// Revision of the value itself.
     pub revision: Option<Revision>,
 }
 
 impl<T> Default for Claim<T> {
     fn default() -> Self {
-        Claim { value: None, highest: None, seen: Vec::new(), order: 0, revision: None }
+        Claim { value: None, highest: None, seen: Vec::new(), order: 0, offset: 0, revision: None }
     }
 }
 
@@ -83,7 +87,7 @@ impl<T: Clone + PartialEq> Claim<T> {
             self.seen.push(content);
         }
         self.value = Some(value);
-        self.order = stamp.order;
+        (self.order, self.offset) = (stamp.order, stamp.offset);
         self.revision = stamp.revision.clone();
     }
 
@@ -201,11 +205,19 @@ impl Line {
 pub(crate) struct Floor {
     pub revision: Option<Revision>,
     pub order: u64,
+    pub offset: u64,
+}
+
+impl Floor {
+    pub fn stamp(&self) -> Stamp {
+        Stamp { revision: self.revision.clone(), order: self.order, offset: self.offset, hash_id: false }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reservation {
-    pub floor: Option<Floor>,
+    /// What the newest whole replacement said of lines that it did not list: they are cancelled.
+    pub floor: Option<Claim<Status>>,
     /// Of whole replacements.
     pub contents: Contents,
 }
@@ -246,7 +258,7 @@ impl Claims {
         for (_, reservation) in self.reservations.iter_mut().filter(|((of, _), _)| &**of == source) {
             reservation.contents = Contents::default();
             if let Some(floor) = &mut reservation.floor {
-                floor.revision = None;
+                floor.forget();
             }
         }
         self.ids.retain(|(of, _), _| &**of != source);

@@ -25,7 +25,7 @@ pub(crate) struct Published {
 const OWN_COLUMNS: [&str; 3] = ["capacity", "availability", "closed"];
 
 /// The answer to a field of a room night.
-type FieldAnswers = BTreeMap<Night, BTreeMap<Name, (Answer, Value)>>;
+type FieldAnswers = BTreeMap<Night, BTreeMap<Name, (Answer, Option<Value>)>>;
 
 /// Decides a property anew. Gives the conflict rows, not numbered yet.
 pub(crate) fn decide(
@@ -94,9 +94,8 @@ fn answer_fields(policy: &mut dyn Policy, property: &Name, claims: &Claims, memo
         else {
             continue;
         };
-        if let Some(value) = values.get(&answer.winner_source()) {
-            answers.entry(night).or_default().insert(field, (answer, value.clone()));
-        }
+        let value = values.get(&answer.winner_source()).cloned();
+        answers.entry(night).or_default().insert(field, (answer, value));
     }
     answers
 }
@@ -104,7 +103,7 @@ fn answer_fields(policy: &mut dyn Policy, property: &Name, claims: &Claims, memo
 /// Rooms of a type on a night: the merged claim, else the configured number, else unlimited.
 fn capacity(setup: &Setup, property: &Name, fields: &FieldAnswers, night: &Night) -> Option<i64> {
     match fields.get(night).and_then(|fields| fields.get("capacity")) {
-        Some((_, Value::Integer(rooms))) => Some((*rooms).max(0)),
+        Some((_, Some(Value::Integer(rooms)))) => Some((*rooms).max(0)),
         _ => setup.default_capacity.get(&(property.to_string(), night.0.to_string())).map(|rooms| i64::from(*rooms)),
     }
 }
@@ -319,7 +318,7 @@ fn show_room_nights(
             .count() as i64;
         let none = BTreeMap::new();
         let answers = fields.get(&night).unwrap_or(&none);
-        let value = |field: &str| answers.get(field).map(|(_, value)| value.clone());
+        let value = |field: &str| answers.get(field).and_then(|(_, value)| value.clone());
         let free = limit(&night).map(|limit| limit - booked);
         let claimed = match value("availability") {
             Some(Value::Integer(rooms)) => Some(rooms),
@@ -339,9 +338,13 @@ fn show_room_nights(
             fields: answers
                 .iter()
                 .filter(|(field, _)| !OWN_COLUMNS.contains(&&***field))
-                .map(|(field, (_, value))| (field.clone(), value.clone()))
+                .filter_map(|(field, (_, value))| Some((field.clone(), value.clone()?)))
                 .collect(),
-            sources: answers.iter().map(|(field, (answer, _))| (field.clone(), answer.winner_source())).collect(),
+            sources: answers
+                .iter()
+                .filter(|(_, (_, value))| value.is_some())
+                .map(|(field, (answer, _))| (field.clone(), answer.winner_source()))
+                .collect(),
             rule_set: setup.rule_set_label.as_str().into(),
             version: 0,
             log_time: 0,

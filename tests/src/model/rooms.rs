@@ -57,6 +57,8 @@ pub(crate) struct Known {
     pub outcome: Option<Outcome>,
     /// The room whose assignment it lost.
     pub lost: Option<Name>,
+    /// The room of its merged placement.
+    pub room: Name,
 }
 
 /// Rule 13: a claim to rooms.
@@ -95,7 +97,14 @@ pub(crate) type Order = (Reverse<bool>, Reverse<i32>, u64, (u64, u32));
 
 impl Guest {
     pub fn order(&self) -> Order {
-        let wanted = self.nights_since.values().copied().max().unwrap_or(0).max(self.type_since);
+        let (in_house, priority, wanted, first) = self.order_for_room();
+        (in_house, priority, wanted.max(self.type_since), first)
+    }
+
+    /// The order of claims to one room: the type that a stay counts against follows from the assignment, so since
+    /// when it does cannot count here. Otherwise a room would go to and fro between equal stays.
+    fn order_for_room(&self) -> Order {
+        let wanted = self.nights_since.values().copied().max().unwrap_or(0);
         (Reverse(self.rank.in_house), Reverse(self.rank.priority), wanted, self.stay.first)
     }
 
@@ -120,6 +129,7 @@ impl Guest {
             order: self.order(),
             outcome: self.outcome(),
             lost: self.lost.clone(),
+            room: self.stay.placement.as_ref().map_or_else(|| "".into(), |placement| placement.room.clone()),
         }
     }
 
@@ -176,8 +186,7 @@ pub(crate) fn assign(
             stay,
         });
     }
-    // By the type that each counted against before the record: which type it counts against now, the assignment decides.
-    guests.sort_by_key(Guest::order);
+    guests.sort_by_key(Guest::order_for_room);
     let mut given: Vec<(Name, BTreeSet<Day>)> = Vec::new();
     for guest in &mut guests {
         let Some(placement) = &guest.stay.placement else { continue };
@@ -256,12 +265,18 @@ pub(crate) fn seat(
             let before = known.and_then(|known| known.claim.clone());
             let new = if by_rules { !same_nights(&before, &guest.claim()) } else { before != guest.claim() };
             let asked = new || was_accepted || again.contains(at);
-            !guest.nights.is_empty() && !guest.fault && !incumbents.contains(at) && asked
+            let held = !guest.fault || (!by_rules && holds(guest, memory));
+            !guest.nights.is_empty() && held && !incumbents.contains(at) && asked
         })
         .collect();
     hall.make_room(None);
     for at in changed {
-        hall.admit(at);
+        // Of whom the policy cannot tell the rank, nobody is displaced for.
+        if !hall.guests[at].fault {
+            hall.admit(at);
+        } else if hall.fits(at) {
+            hall.guests[at].accepted = true;
+        }
     }
     for at in 0..hall.guests.len() {
         let guest = &hall.guests[at];
@@ -269,6 +284,12 @@ pub(crate) fn seat(
             hall.guests[at].accepted = true;
         }
     }
+}
+
+/// Rule 14: whether one of its lines was in an accepted stay before.
+fn holds(guest: &Guest, memory: &Memory) -> bool {
+    let accepted = memory.stays.values().filter(|known| known.outcome == Some(Outcome::Accepted));
+    accepted.flat_map(|known| &known.keys).any(|key| guest.stay.keys.contains(key))
 }
 
 fn same_nights(a: &Option<RoomsWanted>, b: &Option<RoomsWanted>) -> bool {

@@ -129,7 +129,7 @@ pub(crate) struct Spoken {
 
 pub(crate) fn spoken<T>(source: &Name, told: &Told<T>, claimed: Claimed, text: String) -> Spoken {
     let revision = told.revision.as_ref().map(ToString::to_string).unwrap_or_default();
-    let audit = AuditClaim { source: source.clone(), value: text, revision, offset: told.order };
+    let audit = AuditClaim { source: source.clone(), value: text, revision, offset: told.offset };
     Spoken { source: source.clone(), claimed, audit }
 }
 
@@ -155,19 +155,36 @@ pub(crate) fn ask(
     };
     let contest = Contest { property: property.clone(), room_type: room_type.clone(), subject, claims };
     let differ = spoken.iter().any(|s| s.claimed != spoken[0].claimed);
+    // One claim alone needs no rule; only of a status the rule is published all the same.
+    if spoken.len() == 1 && contest.subject != Subject::Status {
+        let claims = spoken.into_iter().map(|s| s.audit).collect();
+        return Some(Answer { kind, field: field.into(), claims, winner: Some(0), rule: "".into(), contested: false });
+    }
     let verdict = policy.resolve(std::slice::from_ref(&contest)).remove(0);
+    let fallback = fallback(&contest);
     let claims: Vec<AuditClaim> = spoken.into_iter().map(|s| s.audit).collect();
     let (winner, rule, contested) = match verdict {
         Ok(verdict) => (Some(verdict.winner), verdict.rule, differ && !(tolerant && verdict.agree)),
-        Err(_) => (still_claimed(&claims, before, differ), concord::policy::FAULT_RULE.into(), differ),
+        Err(_) => {
+            let agreed = if differ { fallback } else { Some(0) };
+            (still_claimed(&claims, before).or(agreed), concord::policy::FAULT_RULE.into(), differ)
+        }
     };
     Some(Answer { kind, field: field.into(), claims, winner, rule, contested })
 }
 
-fn still_claimed(claims: &[AuditClaim], before: Option<&Said>, differ: bool) -> Option<usize> {
-    if !differ {
-        return Some(0);
+/// What to take when the policy failed and nothing published is claimed any more. A booking does not vanish: rather
+/// a status that occupies nights, rather a wrong placement than none.
+fn fallback(contest: &Contest) -> Option<usize> {
+    let idle = |claim: &Claim| matches!(claim.value, Claimed::Status(Status::Cancelled | Status::NoShow));
+    match contest.subject {
+        Subject::Status => Some(contest.claims.iter().position(|claim| !idle(claim)).unwrap_or(0)),
+        Subject::StayField("placement") => Some(0),
+        _ => None,
     }
+}
+
+fn still_claimed(claims: &[AuditClaim], before: Option<&Said>) -> Option<usize> {
     let (source, value) = before?;
     let same = |claim: &AuditClaim| claim.value == *value;
     let own = claims.iter().position(|claim| claim.source == *source && same(claim));
@@ -274,30 +291,34 @@ impl<'a> Inquiry<'a> {
     /// The answer, and the placement with the room of the highest that agrees and names one (rule 12).
     fn placement(&mut self) -> (Option<Answer>, Option<Placement>) {
         let place = |line: &&'a Line| Some((*line, Placement::of(line.placement.value.as_ref()?)?));
-        let placed: Vec<(&Line, Placement)> = self.lines.iter().filter_map(place).collect();
-        let (answer, place) = self.highest(&placed, |_| true);
+        let mut placed: Vec<(&Line, Placement)> = self.lines.iter().filter_map(place).collect();
+        placed.sort_by(|(a, _), (b, _)| a.source().cmp(b.source()));
+        let (answer, place) = self.highest(&placed);
         let (Some(mut answer), Some(mut place)) = (answer, place) else { return (None, None) };
         answer.contested = !agree(&placed);
         if place.room.is_empty() {
-            let (_, named) = self.highest(&placed, |p| !p.room.is_empty() && p.same_nights_and_type(&place));
-            if let Some(named) = named {
-                place.room = named.room;
+            let named: Vec<(&Line, Placement)> =
+                placed.iter().filter(|(_, p)| !p.room.is_empty() && p.same_nights_and_type(&place)).cloned().collect();
+            let (answer, highest) = self.highest(&named);
+            let failed = answer.is_some_and(|answer| answer.rule == concord::policy::FAULT_RULE.into());
+            // A policy that fails leaves the room that is published, if one of these names it.
+            let known = self.memory.stays.get(&self.lines[0].id()).map(|known| &known.room);
+            let same = named.iter().map(|(_, p)| p).find(|p| Some(&p.room) == known);
+            let room = if failed { same.or(named.first().map(|(_, p)| p)) } else { highest.as_ref() };
+            if let Some(named) = room {
+                place.room = named.room.clone();
             }
         }
         (Some(answer), Some(place))
     }
 
-    /// Whose placement holds among those that `take` lets pass.
-    fn highest(
-        &mut self,
-        placed: &[(&Line, Placement)],
-        take: impl Fn(&Placement) -> bool,
-    ) -> (Option<Answer>, Option<Placement>) {
+    /// Whose placement holds among these.
+    fn highest(&mut self, placed: &[(&Line, Placement)]) -> (Option<Answer>, Option<Placement>) {
         let say = |(line, placement): &(&Line, Placement)| {
             let text = placement.text();
             spoken(line.source(), &line.placement, Claimed::Value(Value::Text(text.as_str().into())), text)
         };
-        let claims = placed.iter().filter(|(_, placement)| take(placement)).map(say).collect();
+        let claims = placed.iter().map(say).collect();
         let answer = self.ask(Subject::StayField("placement"), ConflictKind::Placement, "placement", claims);
         let source = answer.as_ref().map(Answer::winner_source);
         let found = placed.iter().find(|(line, _)| Some(line.source()) == source.as_ref());

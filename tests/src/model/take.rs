@@ -2,12 +2,12 @@
 //!
 //! Works on a copy of the claims, so a refusal in the middle leaves nothing behind. Knows no stays and no rooms.
 
-use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use concord::change::{Action, Change, FieldChange, LineChange, Scope};
-use concord::types::{Day, Status, Value};
+use concord::change::{Action, Change, LineChange, Scope};
+use concord::types::{Status, Value};
 
-use super::claims::{Claim, Claims, Floor, InventoryKey, Line, LineKey, Parts, Stamp, Verdict, compare};
+use super::claims::{Claim, Claims, Floor, InventoryKey, Line, LineKey, Parts, Stamp, Verdict};
 use super::{Clock, Input, Name, Rejection, Setup};
 
 /// What became of a record's pieces.
@@ -55,7 +55,7 @@ pub(crate) fn record(
     }
     let mut tally = Tally::default();
     for change in changes {
-        let stamp = Stamp { revision: change.revision.clone(), order: record.order, hash_id };
+        let stamp = Stamp { revision: change.revision.clone(), order: record.order, offset: record.offset, hash_id };
         taker.mention(&change.action);
         tally.add(taker.change(&stamp, &change.action)?);
     }
@@ -87,7 +87,8 @@ impl Taker<'_> {
             Action::InventorySet(set) => {
                 let mut tally = Tally::default();
                 for (day, field) in set.nights.iter().flat_map(|day| set.fields.iter().map(move |field| (day, field))) {
-                    tally.count(self.set_field(stamp, &set.room_type, day, field)?);
+                    let key = (set.room_type.clone(), day, field.name.clone(), self.source.clone());
+                    tally.count(self.claim_inventory(stamp, key, field.value.clone())?);
                 }
                 Ok(tally)
             }
@@ -110,17 +111,6 @@ impl Taker<'_> {
     }
 
     // Inventory
-
-    fn set_field(
-        &mut self,
-        stamp: &Stamp,
-        room_type: &Name,
-        day: Day,
-        field: &FieldChange,
-    ) -> Result<Verdict, Rejection> {
-        let key = (room_type.clone(), day, field.name.clone(), self.source.clone());
-        self.claim_inventory(stamp, key, field.value.clone())
-    }
 
     /// One claim to one field of one room night; `None` takes it back.
     fn claim_inventory(
@@ -149,7 +139,7 @@ impl Taker<'_> {
         let mut claim = Claim::default();
         for (_, _, floor) in self.claims.scopes.iter().filter(|(of, scope, _)| *of == self.source && covers(scope, key))
         {
-            let stamp = Stamp { revision: floor.revision.clone(), order: floor.order, hash_id: false };
+            let stamp = floor.stamp();
             if claim.judge(&stamp, &None)? == Verdict::Taken {
                 claim.take(&stamp, None, None);
             }
@@ -167,41 +157,50 @@ impl Taker<'_> {
         action: &Action,
     ) -> Result<Tally, Rejection> {
         let mut tally = Tally::default();
-        let mut listed: Vec<InventoryKey> = Vec::new();
+        // Whoever lists a field of a room night twice means the last.
+        let mut listed: BTreeMap<InventoryKey, Option<Value>> = BTreeMap::new();
         let known: Vec<InventoryKey> =
             self.claims.inventory.keys().filter(|key| key.3 == self.source && covers(scope, key)).cloned().collect();
         for set in nights {
             for (day, field) in set.nights.iter().flat_map(|day| set.fields.iter().map(move |field| (day, field))) {
-                tally.count(self.set_field(stamp, &set.room_type, day, field)?);
-                listed.push((set.room_type.clone(), day, field.name.clone(), self.source.clone()));
+                let key = (set.room_type.clone(), day, field.name.clone(), self.source.clone());
+                listed.insert(key, field.value.clone());
             }
         }
-        for key in known.iter().filter(|key| !listed.contains(key)) {
-            tally.count(self.claim_inventory(stamp, key.clone(), None)?);
+        for key in known {
+            listed.entry(key).or_insert(None);
         }
-        if listed.is_empty() && known.is_empty() && !stamp.by_content() {
-            tally.count(self.said_of_nothing(stamp, scope)?);
+        let nothing = listed.is_empty();
+        for (key, value) in listed {
+            tally.count(self.claim_inventory(stamp, key, value)?);
+        }
+        if nothing && !stamp.by_content() {
+            tally.add(self.said_of_nothing(stamp, scope)?);
         }
         if matches!(action, Action::InventoryReplace { .. }) || stamp.revision.is_some() {
-            let floor = Floor { revision: stamp.revision.clone(), order: stamp.order };
+            let floor = Floor { revision: stamp.revision.clone(), order: stamp.order, offset: stamp.offset };
             self.claims.scopes.push((self.source.clone(), scope.clone(), floor));
         }
         Ok(tally)
     }
 
-    /// A replacement or withdrawal that found and listed nothing was taken unless it is the repetition of an
-    /// earlier one of the same scope, or older.
-    fn said_of_nothing(&self, stamp: &Stamp, scope: &Scope) -> Result<Verdict, Rejection> {
-        let mut verdict = Verdict::Taken;
-        for (_, _, floor) in self.claims.scopes.iter().filter(|(source, of, _)| *source == self.source && of == scope) {
-            if older(stamp, floor)? {
-                return Ok(Verdict::Stale);
+    /// A replacement or withdrawal that found and listed nothing is news on the days on which no earlier one that
+    /// spoke about all its types and fields was as new.
+    fn said_of_nothing(&self, stamp: &Stamp, scope: &Scope) -> Result<Tally, Rejection> {
+        let mut tally = Tally::default();
+        for day in scope.nights.iter() {
+            let mut claim: Claim<Option<Value>> = Claim::default();
+            for (source, of, floor) in &self.claims.scopes {
+                if *source == self.source && of.nights.contains(day) && spans(of, scope) {
+                    let stamp = floor.stamp();
+                    if claim.judge(&stamp, &None)? == Verdict::Taken {
+                        claim.take(&stamp, None, None);
+                    }
+                }
             }
-            if stamp.revision.is_some() && stamp.revision == floor.revision {
-                verdict = Verdict::Duplicate;
-            }
+            tally.count(claim.judge(stamp, &None)?);
         }
-        Ok(verdict)
+        Ok(tally)
     }
 
     // Lines
@@ -234,14 +233,12 @@ impl Taker<'_> {
         }
         let mut line = Line::new(key.clone(), (self.record.offset, place), (self.record.order, place));
         let reservation = self.claims.reservations.get(&(key.0.clone(), key.1.clone()));
-        if let Some(floor) = reservation.and_then(|reservation| reservation.floor.as_ref()) {
-            let equal = stamp.revision.is_some() && stamp.revision == floor.revision;
-            if equal || older(stamp, floor)? {
-                let at = Stamp { revision: floor.revision.clone(), order: floor.order, hash_id: false };
-                line.status.take(&at, Status::Cancelled, Status::Cancelled);
-                line.born_cancelled = true;
-                line.was_cancelled = true;
-            }
+        if let Some(floor) = reservation.and_then(|reservation| reservation.floor.as_ref())
+            && floor.judge(stamp, &Status::Cancelled)? != Verdict::Taken
+        {
+            line.status = floor.clone();
+            line.born_cancelled = true;
+            line.was_cancelled = true;
         }
         self.claims.lines.push(line);
         Ok(self.claims.lines.len() - 1)
@@ -258,7 +255,7 @@ impl Taker<'_> {
             let (verdict, turn) = set_status(line, stamp, status)?;
             tally.count(verdict);
             turned = turn;
-            line.born_cancelled |= first_known && status == Status::Cancelled && only_status(change);
+            line.born_cancelled |= first_known && status == Status::Cancelled;
         }
         let parts = Parts {
             arrival: change.arrival,
@@ -276,7 +273,10 @@ impl Taker<'_> {
             tally.count(set(&mut line.guests, stamp, guests)?);
         }
         if let Some(references) = &change.references {
-            tally.count(set(&mut line.references, stamp, references.clone())?);
+            let mut references = references.clone();
+            references.sort();
+            references.dedup();
+            tally.count(set(&mut line.references, stamp, references)?);
         }
         Ok((tally, turned))
     }
@@ -312,7 +312,7 @@ impl Taker<'_> {
             }
         }
         let reservation = self.claims.reservations.entry(key).or_default();
-        tally.taken |= raise(&mut reservation.floor, stamp)?;
+        tally.count(set(reservation.floor.get_or_insert_default(), stamp, Status::Cancelled)?);
         if turned.cancelled {
             reservation.contents.cancelled();
         } else if turned.reinstated {
@@ -338,7 +338,7 @@ impl Taker<'_> {
         let Some(mentions) = self.claims.snapshots.remove(&self.source) else {
             return Err(Rejection("no snapshot of this source is open".into()));
         };
-        let stamp = Stamp { revision: None, order: stamp.order, hash_id: false };
+        let stamp = Stamp { revision: None, hash_id: false, ..stamp.clone() };
         let claims: Vec<InventoryKey> = self
             .claims
             .inventory
@@ -361,10 +361,6 @@ impl Taker<'_> {
 /// A change that cancels and says no more.
 fn cancellation(line: &Name) -> LineChange {
     LineChange { line: line.clone(), status: Some(Status::Cancelled), ..LineChange::default() }
-}
-
-fn only_status(change: &LineChange) -> bool {
-    *change == LineChange { line: change.line.clone(), status: change.status, ..LineChange::default() }
 }
 
 /// Whether nothing is known of the line yet.
@@ -443,28 +439,12 @@ fn check_nights(parts: &Parts, max_nights: u32) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Whether something said with `stamp` is older than a replacement.
-fn older(stamp: &Stamp, floor: &Floor) -> Result<bool, Rejection> {
-    match (&stamp.revision, &floor.revision) {
-        (Some(new), Some(known)) => Ok(compare(new, known)? == Ordering::Less),
-        (Some(_), None) => Ok(false),
-        (None, _) => Ok(stamp.order < floor.order),
-    }
-}
-
-/// Remembers the newest replacement: the highest revision and the latest order. Gives whether this one is it.
-fn raise(floor: &mut Option<Floor>, stamp: &Stamp) -> Result<bool, Rejection> {
-    let Some(known) = floor else {
-        *floor = Some(Floor { revision: stamp.revision.clone(), order: stamp.order });
-        return Ok(true);
+/// Whether a scope speaks about all room types and fields of another.
+fn spans(scope: &Scope, other: &Scope) -> bool {
+    let all = |of: &[Name], listed: &[Name]| {
+        of.is_empty() || (!listed.is_empty() && listed.iter().all(|name| of.contains(name)))
     };
-    if older(stamp, known)? {
-        return Ok(false);
-    }
-    let repeats = stamp.revision.is_some() && stamp.revision == known.revision;
-    known.revision = stamp.revision.clone().or(known.revision.take());
-    known.order = known.order.max(stamp.order);
-    Ok(!repeats)
+    all(&scope.room_types, &other.room_types) && all(&scope.fields, &other.fields)
 }
 
 /// Whether a scope covers a claim; an empty list means all.
