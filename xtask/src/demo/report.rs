@@ -194,13 +194,13 @@ const QUERIES: [(&str, &str); 3] = [
          WHERE property = 'SYL1' AND date BETWEEN '2027-05-14' AND '2027-05-16' ORDER BY date, room_type",
     ),
     (
-        "A region over a quarter: nights sold and revenue by who tells the price.",
-        "SELECT p.region, b.source AS placed_by, count() AS stays, sum(b.nights) AS nights, sum(b.amount) AS revenue \
+        "A region over a quarter: who sold how many nights, and for how much?",
+        "SELECT p.region, splitByChar(':', b.stay)[1] AS sold_by, count() AS stays, sum(b.nights) AS nights, sum(b.amount) AS revenue \
          FROM bookings AS b JOIN properties AS p FINAL ON p.property = b.property \
          WHERE b.arrival BETWEEN '2027-04-01' AND '2027-06-30' GROUP BY ALL ORDER BY region, stays DESC",
     ),
     (
-        "Where the PMS and the portals disagree about money.",
+        "Where do the PMS and the portals disagree about money?",
         "SELECT date, stay, arrayZip(claims.source, claims.value) AS claimed, winner_source AS winner, rule_id \
          FROM conflicts WHERE kind = 'field' AND field = 'money' AND decision = 'contest' ORDER BY date LIMIT 5",
     ),
@@ -209,8 +209,8 @@ const QUERIES: [(&str, &str); 3] = [
 fn queries(pipeline: &Pipeline) -> Result<()> {
     heading("Three queries to try");
     for (question, query) in QUERIES {
-        println!("{question}\n\n  concord sql -c {} \"{query}\"\n", pipeline.file().display());
-        println!("{}", pipeline.table(query)?);
+        println!("\n{question}\n  concord sql -c {} \"{query}\"", pipeline.file().display());
+        print!("{}", pipeline.table(query)?);
     }
     Ok(())
 }
