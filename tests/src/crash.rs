@@ -318,7 +318,7 @@ impl Sent {
     pub fn lines(&mut self, feed: &mut Feed, source: &str, count: usize) -> (String, Vec<String>) {
         let (mut text, mut ids) = (String::new(), Vec::new());
         while ids.len() < count {
-            let (from, line) = feed.next();
+            let (from, line) = feed.next_delivery();
             if from == source {
                 ids.push(content_id(source, &line));
                 text += &line;
@@ -329,7 +329,7 @@ impl Sent {
     }
 
     fn record(&mut self, feed: &mut Feed) -> (String, u32, NewRecord) {
-        let (source, text) = feed.next();
+        let (source, text) = feed.next_delivery();
         self.number += 1;
         // Some senders have delivery ids of their own.
         let id = if feed.random.percent(30) { format!("d{}", self.number) } else { content_id(source, &text) };

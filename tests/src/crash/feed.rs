@@ -51,7 +51,7 @@ impl Feed {
     }
 
     /// The next delivery: its source and one line of text.
-    pub fn next(&mut self) -> (&'static str, String) {
+    pub fn next_delivery(&mut self) -> (&'static str, String) {
         if !self.told.is_empty() && self.random.percent(6) {
             let (source, text) = self.random.pick(&self.told).clone();
             return (SOURCES[source], text);

@@ -166,8 +166,8 @@ fn r03_what_comes_first_within_a_record_is_known_first() {
         .from("ota", [booked("a", 1, 2).set()]);
     assert_eq!(
         stays(&with_more.run()),
-        ["ota:a/a 1 DBL accepted reinstated"],
-        "a cancelled booking, not a cancellation alone"
+        ["ota:a/a 1 DBL cancelled cancelled"],
+        "what else came with the cancellation does not make it younger"
     );
 }
 
