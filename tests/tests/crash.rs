@@ -99,7 +99,7 @@ impl Run {
             return self.kill(process);
         }
         let Some((door, _)) = self.place.door(&mut process).await else {
-            panic!("concord run ended by itself: {}", process.wait());
+            panic!("concord run ended by itself: {}\n{}", process.wait(), self.place.said());
         };
         let batches = 10 + self.feed.random.below(20);
         // What moves is watched while deliveries still come in.
@@ -190,7 +190,7 @@ impl Run {
         let _ = writing.join().expect("the writing thread");
         // 1: some of the deliveries were rejected, and are in the log.
         let acknowledged = matches!(status.code(), Some(0 | 1));
-        assert!(acknowledged || killed, "concord append: {status}");
+        assert!(acknowledged || killed, "concord append: {status}\n{}", self.place.said());
         self.sent.note(&ids, acknowledged);
     }
 }
