@@ -5,7 +5,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -267,45 +266,36 @@ impl Pipeline {
     /// The configuration in force as partition 0 has it: in ClickHouse, and after it in the log's part that is
     /// not yet decided. `None` before the first start.
     pub async fn active(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
-        match log {
-            OpenLog::Here(log) => {
-                let (next, found) = stored_configuration(store).await?;
-                later_configuration(&**log, key, next, found).await
-            }
-            OpenLog::There(_) => {
-                // A process that has just been started is about to write it.
-                let started = Instant::now();
-                loop {
-                    if let (_, Some(found)) = stored_configuration(store).await? {
-                        return Ok(Some(found));
-                    }
-                    if started.elapsed() > FIRST_CONFIGURATION {
-                        bail!(
-                            "the running process has had no configuration for {} s; see what it says, and try again",
-                            FIRST_CONFIGURATION.as_secs()
-                        );
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+        // A process that has just started writes its first configuration within moments.
+        for _ in 0..300 {
+            match self.active_now(store, log, key).await? {
+                None if matches!(log, OpenLog::There(_)) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 }
+                found => return Ok(found),
             }
         }
+        bail!("the running process has had no configuration for half a minute; look at what it prints")
     }
-}
 
-/// How long commands wait for a running process to write its first configuration: it has to load every plugin first.
-const FIRST_CONFIGURATION: Duration = Duration::from_secs(30);
-
-/// How far partition 0 is written, and the configuration in force there.
-async fn stored_configuration(store: Option<&Store>) -> Result<(Option<Offset>, Option<ActiveFound>)> {
-    let Some(store) = store else { return Ok((None, None)) };
-    if store.schema_version().await.unwrap_or(0) == 0 {
-        return Ok((None, None));
+    async fn active_now(&self, store: Option<&Store>, log: &OpenLog, key: &ControlKey) -> Result<Option<ActiveFound>> {
+        let mut found = None;
+        let mut next = None;
+        if let Some(store) = store
+            && store.schema_version().await.unwrap_or(0) > 0
+        {
+            let state = PartitionState::read(&store.load_partition(0).await?.entries).map_err(anyhow::Error::msg)?;
+            next = state.checkpoint.as_ref().map(|c| c.next);
+            if let Some(active) = &state.active {
+                let document = Document::from_bytes(&active.document)?;
+                found = Some(ActiveFound { sequence: active.sequence, document, state });
+            }
+        }
+        match log {
+            OpenLog::Here(log) => later_configuration(&**log, key, next, found).await,
+            OpenLog::There(_) => Ok(found),
+        }
     }
-    let state = PartitionState::read(&store.load_partition(0).await?.entries).map_err(anyhow::Error::msg)?;
-    let next = state.checkpoint.as_ref().map(|c| c.next);
-    let Some(active) = &state.active else { return Ok((next, None)) };
-    let document = Document::from_bytes(&active.document)?;
-    Ok((next, Some(ActiveFound { sequence: active.sequence, document, state })))
 }
 
 /// What the rest of partition 0 makes of the configuration found so far.
