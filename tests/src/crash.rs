@@ -110,7 +110,7 @@ impl Place {
     }
 
     /// What the processes said, for messages.
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         let text = std::fs::read_to_string(self.folder.join("stderr.txt")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")

@@ -13,7 +13,7 @@ pub const FIRST_DAY: Date = Date(20_819); // 2027-01-01
 pub const DAYS: i64 = 181;
 
 const MINUTES: i64 = 24 * 60;
-const BOOKINGS: u64 = 1_000;
+const BOOKINGS: u64 = 1_150;
 
 /// Days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,8 +167,11 @@ struct Booking {
 pub fn generate(seed: u64) -> Vec<Delivery> {
     let mut year = Year { random: Random(seed), said: Vec::new(), rooms: BTreeMap::new() };
     year.inventory();
-    for number in 0..BOOKINGS {
-        year.booking(number);
+    let mut bookings: Vec<Booking> = (0..BOOKINGS).map(|number| year.guest(number)).collect();
+    // The desk gives rooms to guests as they come.
+    bookings.sort_by_key(|booking| booking.arrival);
+    for booking in &bookings {
+        year.booking(booking);
     }
     year.broken();
     year.deliveries()
@@ -195,9 +198,9 @@ impl Year {
         self.said.push(Said { at, late: 0, source, document });
     }
 
-    /// Prices for half a year, promotions of the website, rates of the portals, rooms out of order.
+    /// Prices for half a year and a month ahead, promotions of the website, rates of the portals, rooms out of order.
     fn inventory(&mut self) {
-        let end = FIRST_DAY.plus(DAYS);
+        let end = FIRST_DAY.plus(DAYS + 31);
         for hotel in &HOTELS {
             for (room_type, (_, rooms, price, _)) in hotel.types.iter().enumerate() {
                 for source in [PMS, 1, 3] {
@@ -244,14 +247,13 @@ impl Year {
     }
 
     /// A booking's life, as its systems tell it.
-    fn booking(&mut self, number: u64) {
-        let booking = self.guest(number);
+    fn booking(&mut self, booking: &Booking) {
         let hotel = &HOTELS[booking.hotel];
         let lead = [self.random.between(0, 6), self.random.between(7, 60)][self.random.pick(&[1, 3])];
         let made = ((booking.arrival.0 - FIRST_DAY.0 - lead).max(0)) * MINUTES + self.random.between(120, 1_300);
         let arrives = (booking.arrival.0 - FIRST_DAY.0) * MINUTES;
         if booking.channel != PMS {
-            let line = line(hotel, booking.channel, &booking, "confirmed");
+            let line = line(hotel, booking.channel, booking, "confirmed");
             self.say(booking.channel, made, reservation(hotel, booking.channel, &booking.number, line));
         }
         // The PMS learns of most bookings within hours, of some when the guest stands at the desk.
@@ -262,21 +264,21 @@ impl Year {
         } else {
             arrives + 700
         };
-        let mut at_desk = line(hotel, PMS, &booking, "confirmed");
-        self.misunderstood(&booking, &mut at_desk);
+        let mut at_desk = line(hotel, PMS, booking, "confirmed");
+        self.misunderstood(booking, &mut at_desk);
         self.say(PMS, heard, reservation(hotel, PMS, &booking.pms_number, at_desk));
         let change_of_mind = (made.max(heard) + 1, arrives - 60);
         let possible = change_of_mind.0 < change_of_mind.1;
         if possible && self.random.percent(13) {
             let at = self.random.between(change_of_mind.0, change_of_mind.1);
-            return self.cancelled(&booking, made, at);
+            return self.cancelled(booking, made, at);
         }
         if possible && self.random.percent(9) && booking.channel != PMS {
             let at = self.random.between(change_of_mind.0, change_of_mind.1);
-            self.modified(&booking, at);
+            self.modified(booking, at);
         }
         let comes = arrives + 840 + self.random.between(0, 400);
-        self.arrival(&booking, comes);
+        self.arrival(booking, comes);
     }
 
     fn guest(&mut self, number: u64) -> Booking {
@@ -287,7 +289,7 @@ impl Year {
             let busy = self.random.between(0, 3) as usize;
             HOTELS[hotel].busy[busy] + self.random.between(-1, 2)
         } else {
-            self.random.between(0, DAYS - 6)
+            self.random.between(0, DAYS + 12)
         };
         let mut arrival = FIRST_DAY.plus(arrival);
         if self.random.percent(30) {
@@ -384,12 +386,11 @@ impl Year {
         let (_, rooms, _, first) = hotel.types[booking.room_type];
         let free = (first..first + rooms)
             .find(|room| self.rooms.get(&(booking.hotel, *room)).is_none_or(|until| *until <= booking.arrival));
-        // Bookings come in no order of arrival here, so a room may be given twice; the desk finds out, as real ones do.
-        let room = free.unwrap_or(first + rooms - 1);
-        self.rooms.insert((booking.hotel, room), booking.departure);
-        if free.is_none() {
+        // The house is full: another hotel takes the guest.
+        let Some(room) = free else {
             return self.say(PMS, at, cancel(hotel, PMS, &booking.pms_number, booking));
-        }
+        };
+        self.rooms.insert((booking.hotel, room), booking.departure);
         self.say(PMS, at, desk("checked-in", Some(room)));
         let leaves = (booking.departure.0 - FIRST_DAY.0) * MINUTES + self.random.between(400, 660);
         if leaves < DAYS * MINUTES {

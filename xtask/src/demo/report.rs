@@ -2,9 +2,10 @@
 //!
 //! Everything is read from the running pipeline by the commands that anyone has. Does not know how it came about.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::pipeline::Pipeline;
@@ -172,30 +173,17 @@ fn audit(pipeline: &Pipeline) -> Result<bool> {
     Ok(check(holds, &format!("concord audit verify: {}", if holds { last } else { failed })))
 }
 
-/// The website booking of the story, from its conflict rows.
+/// The website's booking of the story: there was no room, then there was one.
 fn explain(pipeline: &Pipeline) -> Result<()> {
     heading("One booking, explained");
-    let stay = "website:W-9001/1";
-    let rows = pipeline.rows(&format!(
-        "SELECT decision, reason, rule_id, toString(date) AS arrival, room_type, partition, offset FROM conflicts \
-         WHERE property = 'SYL1' AND stay = '{stay}' ORDER BY offset, seq"
-    ))?;
-    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    let first = rows.first().context("the story's booking has no conflict")?;
+    println!("  concord why -c {} --reservation website:W-9001\n", pipeline.file().display());
+    let told =
+        crate::steps::output(pipeline.command(&["why", "--reservation", "website:W-9001"]).stderr(Stdio::piped()))?;
+    println!("{}", told.trim_end());
     println!(
-        "  The website sold a suite of the Strandhotel from {} on that both portals' guests had already filled.",
-        text(first, "arrival")
+        "\n  The website sold a suite that Booking.com's guests had already filled, and the rules put the website last: \
+         the\n  booking was displaced, whole. When one of the others was cancelled it got the room by itself."
     );
-    for row in &rows {
-        println!(
-            "  - {} by rule `{}` (log position {}/{}): {}",
-            text(row, "decision"),
-            text(row, "rule_id"),
-            number(&row["partition"]),
-            number(&row["offset"]),
-            text(row, "reason")
-        );
-    }
     Ok(())
 }
 
@@ -206,13 +194,13 @@ const QUERIES: [(&str, &str); 3] = [
          WHERE property = 'SYL1' AND date BETWEEN '2027-05-14' AND '2027-05-16' ORDER BY date, room_type",
     ),
     (
-        "A region over a quarter: nights sold and revenue by who tells the price.",
-        "SELECT p.region, b.source AS placed_by, count() AS stays, sum(b.nights) AS nights, sum(b.amount) AS revenue \
+        "A region over a quarter: who sold how many nights, and for how much?",
+        "SELECT p.region, splitByChar(':', b.stay)[1] AS sold_by, count() AS stays, sum(b.nights) AS nights, sum(b.amount) AS revenue \
          FROM bookings AS b JOIN properties AS p FINAL ON p.property = b.property \
          WHERE b.arrival BETWEEN '2027-04-01' AND '2027-06-30' GROUP BY ALL ORDER BY region, stays DESC",
     ),
     (
-        "Where the PMS and the portals disagree about money.",
+        "Where do the PMS and the portals disagree about money?",
         "SELECT date, stay, arrayZip(claims.source, claims.value) AS claimed, winner_source AS winner, rule_id \
          FROM conflicts WHERE kind = 'field' AND field = 'money' AND decision = 'contest' ORDER BY date LIMIT 5",
     ),
@@ -221,8 +209,8 @@ const QUERIES: [(&str, &str); 3] = [
 fn queries(pipeline: &Pipeline) -> Result<()> {
     heading("Three queries to try");
     for (question, query) in QUERIES {
-        println!("{question}\n\n  concord sql -c {} \"{query}\"\n", pipeline.file().display());
-        println!("{}", pipeline.table(query)?);
+        println!("\n{question}\n  concord sql -c {} \"{query}\"", pipeline.file().display());
+        print!("{}", pipeline.table(query)?);
     }
     Ok(())
 }

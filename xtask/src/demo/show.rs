@@ -36,6 +36,8 @@ const MONTHS: [&str; 12] = [
 /// Shows the example to its end, or until Ctrl-C.
 pub fn run(pipeline: &Pipeline, options: Options) -> Result<()> {
     let mut running = pipeline.start()?;
+    // The first start puts the configuration into force, for the deliveries to come.
+    settle(pipeline, &mut running)?;
     let mut sent = Sent::default();
     let started = Instant::now();
     let story = story(pipeline)?;
