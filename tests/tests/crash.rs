@@ -137,14 +137,14 @@ impl Run {
             End::Interrupt => {
                 process.signal(libc::SIGINT);
                 let status = process.wait();
-                assert_eq!(status.code(), Some(0), "one Ctrl-C: {status}");
+                assert_eq!(status.code(), Some(0), "one Ctrl-C: {status}\n{}", self.place.said());
                 return;
             }
             End::TwoInterrupts => {
                 process.signal(libc::SIGINT);
                 process.signal(libc::SIGINT);
                 let status = process.wait();
-                assert!(matches!(status.code(), Some(0 | 130)), "two Ctrl-Cs: {status}");
+                assert!(matches!(status.code(), Some(0 | 130)), "two Ctrl-Cs: {status}\n{}", self.place.said());
                 return;
             }
             End::Instant(_) | End::Commits(_) => {}
