@@ -91,7 +91,8 @@ impl Run {
             5 => End::Appending,
             7 if round % 20 == 7 => End::Interrupt,
             7 => End::TwoInterrupts,
-            1 | 8 => End::Instant(self.feed.random.below(700)),
+            // The very first start is among them.
+            0 | 1 | 8 => End::Instant(self.feed.random.below(700)),
             _ => End::Commits(1 + self.feed.random.below(12)),
         }
     }
