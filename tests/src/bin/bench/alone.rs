@@ -14,7 +14,9 @@ use concord::cli::open::Pipeline;
 use concord::config::Proposal;
 use concord::event::{self, Key, Parsed};
 use concord::log::{Log, Offset, Partition, Record};
-use concord::merge::{Bounds, Clock, Effects, Incoming, Judged, MasterData, Merge, Property, Setup, codec, row_version};
+use concord::merge::{
+    Bounds, Clock, Effects, Incoming, Judged, MasterData, Merge, Property, Setup, codec, row_version,
+};
 use concord::plugin::{self, Normalized, Normalizer, Precedence};
 use concord::policy::Policy;
 use concord::rows::{AuditHead, Decided};
@@ -100,7 +102,9 @@ pub async fn stages(dir: &Path, size: Size) -> Result<Value> {
     let mut events: BTreeMap<Partition, Vec<(&Record, event::Event)>> = BTreeMap::new();
     for (partition, records) in &records {
         for record in records {
-            let Parsed::Event(event) = event::parse(&record.value, &key) else { bail!("no event at {}", record.offset) };
+            let Parsed::Event(event) = event::parse(&record.value, &key) else {
+                bail!("no event at {}", record.offset)
+            };
             events.entry(*partition).or_default().push((record, event));
         }
     }
@@ -140,10 +144,13 @@ pub async fn stages(dir: &Path, size: Size) -> Result<Value> {
         "room_nights": rows(|d| d.room_nights.len()),
         "state": rows(|d| d.state.len()),
     });
-    open.store.store.declare_fields(&[
-        ("min_stay", concord::types::FieldType::Integer),
-        ("price", concord::types::FieldType::Money),
-    ]).await?;
+    open.store
+        .store
+        .declare_fields(&[
+            ("min_stay", concord::types::FieldType::Integer),
+            ("price", concord::types::FieldType::Money),
+        ])
+        .await?;
     let (mut writes, watch) = (0, Watch::start());
     // As the pipeline does under load: every partition's commit in one write.
     let rounds = decided.iter().map(Vec::len).max().unwrap_or(0);
@@ -193,11 +200,7 @@ fn setup(partition: Partition) -> Setup {
 }
 
 /// Merges everything, partition by partition; with `keep`, as the commits that would be written.
-fn merge(
-    ready: &BTreeMap<Partition, Vec<Ready>>,
-    policy: &mut dyn Policy,
-    keep: bool,
-) -> Result<Vec<Vec<Decided>>> {
+fn merge(ready: &BTreeMap<Partition, Vec<Ready>>, policy: &mut dyn Policy, keep: bool) -> Result<Vec<Vec<Decided>>> {
     let mut all = Vec::new();
     for (partition, ready) in ready {
         let setup = setup(*partition);
@@ -215,9 +218,8 @@ fn merge(
                     log_time: record.log_time,
                     changes: &record.changes,
                 };
-                let property = properties
-                    .entry(record.property.clone())
-                    .or_insert_with(|| Property::new(record.property.clone()));
+                let property =
+                    properties.entry(record.property.clone()).or_insert_with(|| Property::new(record.property.clone()));
                 let clock = Clock { now: 0, resets: &Default::default() };
                 let mut merge = Merge { policy, master: &Rooms(ROOMS), setup: &setup };
                 let judged = merge.record(property, &incoming, clock, &mut effects);

@@ -162,7 +162,10 @@ fn report(options: &Options) -> Result<()> {
         println!("  {line}");
     }
     let Size { seed, properties, records } = options.size;
-    println!("  runs        {} per figure, medians printed; {records} records, {properties} hotels, seed {seed}", options.runs);
+    println!(
+        "  runs        {} per figure, medians printed; {records} records, {properties} hotels, seed {seed}",
+        options.runs
+    );
     if cfg!(debug_assertions) {
         println!("  NOT A RELEASE BUILD: these figures say nothing");
     }
@@ -195,7 +198,11 @@ fn report(options: &Options) -> Result<()> {
             line(what, &figures(name), "");
         }
         for table in ["conflicts", "reservations", "room_nights", "state"] {
-            line(&format!("rows of {table} per record, written"), &format!("{:.2}", middle(&runs, &format!("/rows/{table}"))), "");
+            line(
+                &format!("rows of {table} per record, written"),
+                &format!("{:.2}", middle(&runs, &format!("/rows/{table}"))),
+                "",
+            );
         }
         alone = Some((1e6 / middle(&runs, "/store/wall"), 1e6 / middle(&runs, "/merge/wall")));
     }
@@ -211,8 +218,16 @@ fn report(options: &Options) -> Result<()> {
         line("processor per record, microseconds, all threads", &format!("{cpu:.1}"), "");
         line("cores kept busy", &format!("{:.2}", middle(&runs, "/cpu") / middle(&runs, "/seconds")), "");
         if let Some((store, merge)) = alone {
-            line("of what writing the same rows alone reaches", &format!("{store:.0}/s: {:.0} %", rate / store * 100.0), "");
-            line("of what merging alone reaches on one thread", &format!("{merge:.0}/s: {:.0} %", rate / merge * 100.0), "");
+            line(
+                "of what writing the same rows alone reaches",
+                &format!("{store:.0}/s: {:.0} %", rate / store * 100.0),
+                "",
+            );
+            line(
+                "of what merging alone reaches on one thread",
+                &format!("{merge:.0}/s: {:.0} %", rate / merge * 100.0),
+                "",
+            );
         }
     }
     if options.wants("latency") {
@@ -250,7 +265,11 @@ fn report(options: &Options) -> Result<()> {
         println!("A start with {:.0} room nights of state, milliseconds", at(&filled, "/room_nights"));
         line("log, engine and tables open", &format!("{:.0}", middle(&runs, "/opened")), "");
         line("then every partition reads", &format!("{:.0}", middle(&runs, "/reading")), "aim 500");
-        line("then a booking for a hotel of 4,000 room nights is visible", &format!("{:.0}", middle(&runs, "/first_booking")), "");
+        line(
+            "then a booking for a hotel of 4,000 room nights is visible",
+            &format!("{:.0}", middle(&runs, "/first_booking")),
+            "",
+        );
     }
     println!("load {} after the last run", machine::load());
     Ok(())

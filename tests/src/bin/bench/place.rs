@@ -38,7 +38,11 @@ pub fn pipeline(dir: &Path, properties: u64, limits: &str) -> Result<Pipeline> {
     for number in 0..properties {
         let types: Vec<String> = ROOM_TYPES.iter().map(|t| format!("{t} = {ROOMS}")).collect();
         let id = property(number);
-        writeln!(master, "[[property]]\nid = \"{id}\"\nname = \"Hotel {id}\"\nroom_types = {{ {} }}", types.join(", "))?;
+        writeln!(
+            master,
+            "[[property]]\nid = \"{id}\"\nname = \"Hotel {id}\"\nroom_types = {{ {} }}",
+            types.join(", ")
+        )?;
     }
     std::fs::write(dir.join("properties.toml"), master)?;
     let mut text = format!(
