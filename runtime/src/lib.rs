@@ -33,7 +33,3 @@ pub mod worker;
 pub mod door;
 
 pub mod cli;
-
-/// What `concord` allocates with: decided rows are freed by other threads than made them, by the thousand, which the
-/// C library's allocator answers with long searches. A program says so with `#[global_allocator]`.
-pub use mimalloc::MiMalloc as Allocator;

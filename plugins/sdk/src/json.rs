@@ -201,7 +201,7 @@ impl<'j> At<'j> {
         Rejection(format!("{}: {words}", self.path()))
     }
 
-    /// A rejection that says what the value should have been: "lines[0].arrival: "soon" is not a date".
+    /// A rejection that says what the value should have been: `lines[0].arrival: "soon" is not a date`.
     pub fn is_not(self, expected: impl Display) -> Rejection {
         self.reject(format_args!("{} is not {expected}", shown(self.value())))
     }

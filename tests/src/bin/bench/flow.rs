@@ -118,7 +118,7 @@ pub async fn latency(dir: &Path, size: Size, rate: u64, probes: usize, limits: &
     }
     let mut rest = Vec::new();
     for _ in 0..probes {
-        rest.push(probe(&open, &hotels.new_booking()).await?);
+        rest.push(probe(&open, &hotels.confirmation()).await?);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // Under load a probe every 100 ms: first a second to settle, then those that count.
@@ -150,7 +150,7 @@ pub async fn latency(dir: &Path, size: Size, rate: u64, probes: usize, limits: &
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !feeder.is_finished() {
         interval.tick().await;
-        let seen = probe(&open, &hotels.new_booking()).await?;
+        let seen = probe(&open, &hotels.confirmation()).await?;
         if start.elapsed() > Duration::from_secs(1) && !feeder.is_finished() {
             loaded.push(seen);
         }
@@ -202,7 +202,7 @@ pub async fn start(dir: &Path, properties: u64, begin: Instant) -> Result<Value>
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let reading = millis();
-    let seen = probe(&open, &Hotels::new(9, properties).new_booking()).await?;
+    let seen = probe(&open, &Hotels::new(9, properties).confirmation()).await?;
     running.stop().await?;
     open.close().await;
     Ok(json!({ "opened": opened, "reading": reading - opened, "first_booking": seen.seen }))

@@ -18,10 +18,6 @@ mod workload;
 
 use flow::Size;
 
-/// The one of the `concord` program.
-#[global_allocator]
-static ALLOCATOR: concord::Allocator = concord::Allocator;
-
 const HELP: &str = "Usage: bench [OPTION=VALUE]...
   runs=N         runs per figure, of which the median is printed (3)
   records=N      records of the throughput runs (300000)

@@ -120,7 +120,12 @@ impl Hotels {
     }
 
     /// A confirmation by a seller.
-    pub fn new_booking(&mut self) -> Message {
+    pub fn confirmation(&mut self) -> Message {
+        self.said += 1;
+        self.new_booking()
+    }
+
+    fn new_booking(&mut self) -> Message {
         self.bookings += 1;
         let numbers = &mut self.numbers;
         let nights = 1 + numbers.soon(5);
@@ -208,7 +213,8 @@ impl Hotels {
                     let body = format!(
                         r#"{{"property":"{property}","revision":1,"inventory":{{"room_type":"{room_type}","nights":"{from}/{to}","fields":{{"price":{{"amount":"100.00","currency":"EUR"}}}}}}}}"#
                     );
-                    let number = messages.len() as u64;
+                    // Far from the numbers of other messages: ids must not repeat.
+                    let number = 1_000_000 + messages.len() as u64;
                     let (source, stay) = (SOURCES[source], String::new());
                     messages.push(Message { source, property, date: from, body, stay, number });
                 }
