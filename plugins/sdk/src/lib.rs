@@ -13,7 +13,10 @@ pub mod json;
 pub mod number;
 mod run;
 pub mod stay;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 pub mod time;
+pub mod xml;
 
 /// What `wit/concord.wit` says, as Rust. Use the names that this crate exports at its root.
 #[allow(missing_docs, reason = "the interface file holds the words")]

@@ -146,6 +146,27 @@ pub fn line(id: impl Into<String>) -> Line {
     }
 }
 
+/// The kind of every reference to a booking, whatever a format calls it. Two sources link only where kind, issuer and value
+/// are equal, so all normalizers say the same: kind `booking`, issuer as [`issuer`] spells it, value as it was issued.
+pub const BOOKING: &str = "booking";
+/// The kind of references that tie several bookings together; they never link.
+pub const GROUP: &str = "group";
+
+/// How the issuer of a number is spelled in references: small letters and digits, anything else becomes one hyphen.
+/// `Booking.com` is `booking-com`, `Expedia Affiliate Network` is `expedia-affiliate-network`, `日本` stays as it is.
+pub fn issuer(name: &str) -> String {
+    let mut spelled = String::with_capacity(name.len());
+    for character in name.chars().flat_map(char::to_lowercase) {
+        if character.is_alphanumeric() {
+            spelled.push(character);
+        } else if !spelled.is_empty() && !spelled.ends_with('-') {
+            spelled.push('-');
+        }
+    }
+    spelled.truncate(spelled.trim_end_matches('-').len());
+    spelled
+}
+
 /// Collects the names of a booking. Blanks around a text do not count; an empty one is no name; each is kept once.
 #[derive(Clone, Debug, Default)]
 pub struct References(Vec<Reference>);
@@ -164,6 +185,11 @@ impl References {
             return;
         }
         self.0.push(Reference { kind: kind.to_owned(), issuer: issuer.to_owned(), value: value.to_owned() });
+    }
+
+    /// Adds the number of the booking at an issuer, whose name may be spelled in any way.
+    pub fn booking(&mut self, issued_by: &str, value: &str) {
+        self.add(BOOKING, &issuer(issued_by), value);
     }
 
     /// In the order in which they were added. `None` where the message has none: an empty list would take back those that
@@ -294,6 +320,25 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].value, "77");
         assert_eq!(References::new().found(), None);
+    }
+
+    #[test]
+    fn issuers_are_spelled_in_one_way() {
+        for (name, expected) in [
+            ("Booking.com", "booking-com"),
+            (" Expedia  Affiliate Network ", "expedia-affiliate-network"),
+            ("A-Hotels.com!", "a-hotels-com"),
+            ("日本 ホテル", "日本-ホテル"),
+            ("--", ""),
+        ] {
+            assert_eq!(issuer(name), expected);
+        }
+        let mut names = References::new();
+        names.booking("Booking.com", "1");
+        names.booking("booking-com", "1");
+        names.booking("?", "1");
+        let found = names.found().expect("one");
+        assert_eq!((found.len(), found[0].kind.as_str(), found[0].issuer.as_str()), (1, BOOKING, "booking-com"));
     }
 
     #[test]
