@@ -5,7 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Action, Day, Days, Delivery, Event, Held, Line, Normalizer, Routed, Said, stay, time};
+use crate::{
+    Action, Day, Days, Decimal, Delivery, Event, Held, Line, Money, Normalizer, Revision, RoomNights, Routed, Said,
+    Scope, Status, Value, stay, time,
+};
 
 /// A delivery without attributes.
 pub fn delivery(content_type: &str, body: impl Into<Vec<u8>>) -> Delivery {
@@ -259,4 +262,107 @@ impl Drop for Shown {
     fn drop(&mut self) {
         eprintln!("seed {}, mutation {}", self.seed, self.number);
     }
+}
+
+/// What a record says, a line of text per change and per room, to compare with.
+pub fn told(said: &Said) -> Vec<String> {
+    let mut told = vec![format!("at {}", said.property)];
+    for change in &said.changes {
+        let revision = match &change.revision {
+            Some(Revision::Instant(micros)) => {
+                let seconds = micros.div_euclid(1_000_000);
+                let (day, clock) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+                let day = time::spelled(Day::try_from(day).unwrap_or(0));
+                format!(" @{day}T{:02}:{:02}:{:02}Z", clock / 3600, clock / 60 % 60, clock % 60)
+            }
+            Some(Revision::Sequence(positions)) => format!(" @{positions:?}"),
+            None => String::new(),
+        };
+        match &change.action {
+            Action::InventorySet(nights) => told.push(format!("set{revision} {}", of_nights(nights))),
+            Action::InventoryReplace(all) => {
+                told.push(format!("replace{revision} {}", of_scope(&all.scope)));
+                told.extend(all.nights.iter().map(|nights| format!("  {}", of_nights(nights))));
+            }
+            Action::Withdraw(scope) => told.push(format!("withdraw{revision} {}", of_scope(scope))),
+            Action::LineSet(set) => told.push(format!("line{revision} {}: {}", set.reservation, of_line(&set.line))),
+            Action::ReservationReplace(all) => {
+                told.push(format!("reservation{revision} {}", all.reservation));
+                told.extend(all.lines.iter().map(|line| format!("  {}", of_line(line))));
+            }
+            Action::LineCancel(cancel) => told.push(format!("cancel{revision} {}/{}", cancel.reservation, cancel.line)),
+            Action::SnapshotBegin => told.push("snapshot begins".to_owned()),
+            Action::SnapshotEnd => told.push("snapshot ends".to_owned()),
+        }
+    }
+    told
+}
+
+fn of_days(days: &Days) -> String {
+    format!("{}/{}", time::spelled(days.first), time::spelled(days.end))
+}
+
+fn of_nights(nights: &RoomNights) -> String {
+    let fields: Vec<String> = nights
+        .fields
+        .iter()
+        .map(|field| {
+            let value = match &field.value {
+                None => "-".to_owned(),
+                Some(Value::Integer(value)) => value.to_string(),
+                Some(Value::Decimal(value)) => of_decimal(*value),
+                Some(Value::Money(value)) => of_money(value),
+                Some(Value::Text(value)) => format!("{value:?}"),
+                Some(Value::Boolean(value)) => value.to_string(),
+            };
+            format!(" {}={value}", field.name)
+        })
+        .collect();
+    format!("{} {}{}", nights.room_type, of_days(&nights.nights), fields.concat())
+}
+
+fn of_scope(scope: &Scope) -> String {
+    let types = if scope.room_types.is_empty() { "*".to_owned() } else { scope.room_types.join(",") };
+    let fields = if scope.fields.is_empty() { "*".to_owned() } else { scope.fields.join(",") };
+    format!("{types} {} of {fields}", of_days(&scope.nights))
+}
+
+fn of_line(line: &Line) -> String {
+    let mut words = vec![line.line.clone()];
+    words.extend(line.status.map(|status| of_status(status).to_owned()));
+    let day = |day: Option<Day>| day.map_or("?".to_owned(), time::spelled);
+    if line.arrival.is_some() || line.departure.is_some() {
+        words.push(format!("{}/{}", day(line.arrival), day(line.departure)));
+    }
+    words.extend(line.room_type.clone());
+    words.extend(line.room.as_ref().map(|room| format!("room {room:?}")));
+    words.extend(line.money.as_ref().map(of_money));
+    words.extend(line.guests.map(|guests| format!("{guests} guests")));
+    for reference in line.references.iter().flatten() {
+        words.push(format!("{}:{}:{}", reference.kind, reference.issuer, reference.value));
+    }
+    words.join(" ")
+}
+
+fn of_status(status: Status) -> &'static str {
+    match status {
+        Status::Tentative => "tentative",
+        Status::Confirmed => "confirmed",
+        Status::CheckedIn => "checked-in",
+        Status::CheckedOut => "checked-out",
+        Status::Cancelled => "cancelled",
+        Status::NoShow => "no-show",
+    }
+}
+
+fn of_money(money: &Money) -> String {
+    format!("{} {}", of_decimal(money.amount), money.currency)
+}
+
+fn of_decimal(decimal: Decimal) -> String {
+    let scale = usize::from(decimal.scale);
+    let digits = format!("{:0>width$}", decimal.units.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    let sign = if decimal.units < 0 { "-" } else { "" };
+    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
