@@ -94,14 +94,18 @@ pub fn split(
     let addressed = header.and_then(|at| at.attribute("SupplierHotelCode")).map(|code| code.as_str());
     let name = kind.parts.rsplit('/').next().unwrap_or_default();
     let frame = parts.first().map(|first| CLEANER.around(message, *first, |at| at.is(name)));
-    let mut routed = Vec::with_capacity(parts.len());
+    let several = parts.len();
+    let mut routed = Vec::with_capacity(several);
     for part in parts {
-        let own = hotel(part, message)?;
+        let own = hotel(part, message);
         let text = CLEANER.written(part);
         let text = frame.as_ref().map_or_else(|| text.clone(), |frame| frame.with(&text));
         let (property, body) = match (own, addressed) {
-            (None, Some(code)) => (code.to_owned(), addressed_to(&text, kind.name, code)),
-            (own, _) => (property(own, part, attributes, settings)?, text),
+            (Ok(None), Some(code)) => (code.to_owned(), addressed_to(&text, kind.name, code)),
+            (own, _) => {
+                let found = own.and_then(|own| property(own, part, attributes, settings));
+                (CLEANER.placed(found, part, several)?, text)
+            }
         };
         routed.push(Routed { property, date: first_date(part), body: Some(body.into_bytes()) });
     }

@@ -37,28 +37,16 @@ pub fn lines(
 ) -> Result<Vec<Line>, Rejection> {
     let nights = nights(at, reservation)?;
     let units = units(at)?;
-    let total = money(at, reservation, message, among, settings)?;
-    let first = Line {
+    let line = Line {
         arrival: Some(nights.first),
         departure: Some(nights.end),
         room_type: Some(room_type(at)?.to_owned()),
-        room: room(at)?.filter(|_| units == 1).map(str::to_owned),
-        money: total.and_then(|total| share(total, units)),
-        guests: guests(at)?.filter(|_| units == 1),
+        room: room(at)?.map(str::to_owned),
+        money: money(at, reservation, message, among, settings)?,
+        guests: guests(at)?,
         ..common
     };
-    let id = |unit: u32| if unit == 1 { first.line.clone() } else { format!("{}.{unit}", first.line) };
-    Ok((1..=units).map(|unit| Line { line: id(unit), ..first.clone() }).collect())
-}
-
-/// The money of one room of several, if it comes out even: no half a cent is made up.
-fn share(total: Money, units: u32) -> Option<Money> {
-    let units = i64::from(units);
-    (total.amount.units % units == 0).then(|| {
-        let mut share = total;
-        share.amount.units /= units;
-        share
-    })
+    Ok(stay::rooms(line, units))
 }
 
 /// The nights: of the TimeSpan (its end is the departure), else those that the rates cover.

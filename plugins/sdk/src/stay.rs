@@ -167,6 +167,22 @@ pub fn issuer(name: &str) -> String {
     spelled
 }
 
+/// A line that stands for several equal rooms, as that many lines: `1`, `1.2`, `1.3`. What can belong to one of them only
+/// (the assigned room, the guests) is dropped, and money is shared where that comes out even: no half a cent is made up.
+pub fn rooms(line: Line, rooms: u32) -> Vec<Line> {
+    if rooms <= 1 {
+        return vec![line];
+    }
+    let share = |total: Money| {
+        let units = i64::from(rooms);
+        let even = total.amount.units % units == 0;
+        even.then(|| Money { amount: crate::Decimal { units: total.amount.units / units, ..total.amount }, ..total })
+    };
+    let first = Line { room: None, guests: None, money: line.money.and_then(share), ..line };
+    let id = |room: u32| if room == 1 { first.line.clone() } else { format!("{}.{room}", first.line) };
+    (1..=rooms).map(|room| Line { line: id(room), ..first.clone() }).collect()
+}
+
 /// Collects the names of a booking. Blanks around a text do not count; an empty one is no name; each is kept once.
 #[derive(Clone, Debug, Default)]
 pub struct References(Vec<Reference>);
@@ -320,6 +336,17 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].value, "77");
         assert_eq!(References::new().found(), None);
+    }
+
+    #[test]
+    fn equal_rooms_share_what_can_be_shared() {
+        let money = |units| Some(Money { amount: Decimal { units, scale: 2 }, currency: "EUR".into() });
+        let told = Line { money: money(10_000), guests: Some(4), room: Some("101".into()), ..line("7") };
+        assert_eq!(rooms(told.clone(), 1), [told.clone()]);
+        let two = rooms(told.clone(), 2);
+        assert_eq!(two.iter().map(|line| line.line.as_str()).collect::<Vec<_>>(), ["7", "7.2"]);
+        assert_eq!((two[1].money.clone(), two[1].guests, two[1].room.clone()), (money(5_000), None, None));
+        assert_eq!(rooms(told, 3)[2].money, None, "a third of 100.00 is no amount");
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Numbers {
     }
 }
 
-/// What often breaks readers, put where it does not belong.
+/// What often breaks readers, put where it does not belong: first what can stand in a value, then what breaks the syntax.
 const PIECES: [&str; 26] = [
     "",
     "0",
@@ -173,58 +173,81 @@ const PIECES: [&str; 26] = [
     "0000-00-00",
     "9999-12-31",
     "2299-12-31",
+    "2026-03-01",
     "2026-03-01T25:00:00Z",
-    "\u{feff}",
-    "\u{0}",
+    "true",
+    "null",
     "\u{202e}",
     "予約",
+    "&#0;",
+    "&",
     "<",
     ">",
-    "&",
     "\"",
     "'",
-    "&#0;",
     "]]>",
-    "{",
     "}",
-    "null",
-    "true",
+    "\u{feff}",
+    "\u{0}",
 ];
+/// How many of them can stand in a value.
+const VALUES: usize = 16;
 
-/// One mutation of a sample: bytes changed, cut, doubled or moved, values replaced by what often breaks readers.
+/// One mutation of a sample: digits changed, values replaced, elements dropped or doubled, and sometimes bytes changed,
+/// cut or moved, after which little can be read.
 pub fn mutated(numbers: &mut Numbers, sample: &[u8]) -> Vec<u8> {
     let mut bytes = sample.to_vec();
     for _ in 0..=numbers.below(4) {
-        let (from, length) = (numbers.below(bytes.len() + 1), numbers.below(40));
-        let to = (from + length).min(bytes.len());
-        match numbers.below(8) {
-            0 => bytes.truncate(from),
-            1 => drop(bytes.drain(from..to)),
-            2 => {
-                let copy = bytes[from..to].to_vec();
-                let place = numbers.below(bytes.len() + 1);
-                bytes.splice(place..place, copy);
-            }
-            3 if from < bytes.len() => bytes[from] = numbers.below(256).try_into().unwrap_or(0),
-            4 => drop(bytes.splice(from..from, PIECES[numbers.below(PIECES.len())].bytes())),
-            // Digits are where dates, amounts and counts are.
-            5 | 6 => {
+        match numbers.below(16) {
+            0 => roughly(numbers, &mut bytes),
+            1..=6 => {
                 let digits: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at].is_ascii_digit()).collect();
                 if let Some(at) = digits.get(numbers.below(digits.len())) {
                     bytes[*at] = b"0123456789"[numbers.below(10)];
                 }
             }
-            // A whole value between quotes or tags.
-            _ => {
-                let bounds: Vec<usize> = (0..bytes.len()).filter(|at| b"\"'<>".contains(&bytes[*at])).collect();
-                let place = numbers.below(bounds.len());
-                if let (Some(from), Some(to)) = (bounds.get(place), bounds.get(place + 1)) {
-                    bytes.splice(from + 1..*to, PIECES[numbers.below(PIECES.len())].bytes());
+            7..=10 => {
+                let quotes: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] == b'"').collect();
+                let place = numbers.below(quotes.len());
+                if let (Some(from), Some(to)) = (quotes.get(place), quotes.get(place + 1)) {
+                    bytes.splice(from + 1..*to, PIECES[numbers.below(VALUES)].bytes());
                 }
+            }
+            _ => {
+                // An element without others inside, or an object or a list without any.
+                let opened: Vec<usize> = (0..bytes.len()).filter(|at| b"<{[".contains(&bytes[*at])).collect();
+                let Some(from) = opened.get(numbers.below(opened.len())).copied() else { continue };
+                let end: &[u8] = match bytes[from] {
+                    b'<' => b"/>",
+                    b'{' => b"}",
+                    _ => b"]",
+                };
+                let length = bytes[from..].windows(end.len()).position(|found| found == end);
+                let Some(to) = length.map(|length| from + length + end.len()) else { continue };
+                let whole = bytes[from..to].to_vec();
+                let doubled = if numbers.below(2) == 0 { [whole.clone(), whole].concat() } else { vec![] };
+                bytes.splice(from..to, doubled);
             }
         }
     }
     bytes
+}
+
+/// Bytes changed without regard to what they mean.
+fn roughly(numbers: &mut Numbers, bytes: &mut Vec<u8>) {
+    let (from, length) = (numbers.below(bytes.len() + 1), numbers.below(40));
+    let to = (from + length).min(bytes.len());
+    match numbers.below(5) {
+        0 => bytes.truncate(from),
+        1 => drop(bytes.drain(from..to)),
+        2 => {
+            let copy = bytes[from..to].to_vec();
+            let place = numbers.below(bytes.len() + 1);
+            bytes.splice(place..place, copy);
+        }
+        3 if from < bytes.len() => bytes[from] = numbers.below(256).try_into().unwrap_or(0),
+        _ => drop(bytes.splice(from..from, PIECES[numbers.below(PIECES.len())].bytes())),
+    }
 }
 
 /// Checks what a normalizer owes on `count` mutations of the samples, and that some of them were still taken: a test in

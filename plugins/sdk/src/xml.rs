@@ -20,7 +20,7 @@ use std::fmt::{Display, Write as _};
 use crate::{Day, Decimal, Money, Rejection, number, stay, time};
 
 pub use decode::decode;
-pub use write::{Cleaner, Framed};
+pub use write::{Cleaner, Framed, UNPLACED};
 
 /// The largest document in bytes.
 pub const LARGEST: usize = 8 << 20;

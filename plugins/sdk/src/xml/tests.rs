@@ -202,3 +202,17 @@ fn parts_are_cut_out_and_cleaned() {
     let again = CLEANER.written(root);
     assert_eq!(CLEANER.written(parse(&again).unwrap().root()), again, "cleaning twice changes nothing");
 }
+
+#[test]
+fn a_part_without_a_hotel_is_refused_or_cleaned() {
+    let found = || Err(Rejection::new("no hotel"));
+    let document =
+        parse("<m><r/><r><PaymentCard/></r><r seriesCode='1'/><r><note>4444333322221111</note></r></m>").unwrap();
+    let parts = document.root().all("r");
+    assert_eq!(CLEANER.placed(found(), parts[0], 1), found());
+    assert_eq!(CLEANER.placed(found(), parts[0], 2).as_deref(), Ok(UNPLACED));
+    for secret in &parts[1..] {
+        assert_eq!(CLEANER.placed(found(), *secret, 1).as_deref(), Ok(UNPLACED), "{secret:?}");
+    }
+    assert_eq!(CLEANER.placed(Ok("H1".into()), parts[1], 1).as_deref(), Ok("H1"));
+}

@@ -4,7 +4,10 @@
 //! the elements mean otherwise.
 
 use super::At;
-use crate::stay;
+use crate::{Rejection, stay};
+
+/// Where parts go whose hotel cannot be told: no hotel's code.
+pub const UNPLACED: &str = "unplaced";
 
 /// What a part of a delivery does not carry over.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,29 @@ impl Cleaner {
         let mut out = String::new();
         self.write(&mut out, at, &mut |_, _| true);
         out
+    }
+
+    /// Whether an element holds anything that would be left out or masked.
+    pub fn hides(&self, at: At<'_>) -> bool {
+        let masks = |name: &str, value: &str| !has(self.identities, name) && stay::cards_masked(value).is_some();
+        [at].into_iter().chain(at.inside()).any(|at| {
+            has(self.without_elements, at.name())
+                || at.text().is_some_and(|text| masks(at.name(), text.as_str()))
+                || at.attributes().any(|(name, value)| has(self.without_attributes, name) || masks(name, value))
+        })
+    }
+
+    /// The hotel that a part goes to. A part whose hotel cannot be told is refused to the sender's face, unless the delivery
+    /// has other parts, or the part holds what must not reach the log as it is: then it goes to [`UNPLACED`], cleaned, and is
+    /// refused from there.
+    ///
+    /// # Errors
+    /// Those of `found`.
+    pub fn placed(&self, found: Result<String, Rejection>, part: At<'_>, parts: usize) -> Result<String, Rejection> {
+        match found {
+            Err(_) if parts > 1 || self.hides(part) => Ok(UNPLACED.to_owned()),
+            found => found,
+        }
     }
 
     /// The document around a place: `outer` and all that it holds, cut where `place` stands, without `place` itself and
