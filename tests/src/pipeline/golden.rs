@@ -6,6 +6,8 @@
 //! ```text
 //! {"source": "pms", "delivery": {...}}           a delivery; also "raw": "text", "id": "...", "attributes": {...},
 //!                                                "partition": 1 where it does not belong
+//! {"source": "ota", "file": "new.xml"}           a delivery from a file of the case; XML by its name. With
+//!                                                "but": {"old": "new"}, each old text (which must be there) replaced
 //! {"apply": {"rules.toml": "rules-2.toml"}}      a configuration with these files in place of those
 //! {"tick": "2026-01-31T00:00:00Z"}               partition time
 //! {"reset": "pms"}                               the source begins anew
@@ -15,7 +17,7 @@
 //! Lines that begin with `//` say what happens. `CONCORD_GOLDEN=refresh` writes `expected.txt` anew: read what changed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use concord::config::Tuning;
 use concord::deliver::Deliverer;
@@ -35,6 +37,9 @@ struct Line {
     source: Option<String>,
     delivery: Option<Box<RawValue>>,
     raw: Option<String>,
+    file: Option<String>,
+    #[serde(default)]
+    but: BTreeMap<String, String>,
     id: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
@@ -56,7 +61,7 @@ impl Input {
     pub fn read(folder: &Path) -> Input {
         let files = Files::with(folder);
         let text = std::fs::read_to_string(folder.join("input.jsonl")).expect("input.jsonl");
-        let mut builder = Builder::new(files);
+        let mut builder = Builder::new(files, folder);
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("//"));
         for (number, line) in (1..).zip(lines) {
             let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("line {number}: {error}"));
@@ -69,6 +74,7 @@ impl Input {
 /// Makes records of lines.
 struct Builder {
     files: Files,
+    folder: PathBuf,
     partitions: Vec<Vec<NewRecord>>,
     labels: Labels,
     deliverers: BTreeMap<String, Deliverer>,
@@ -79,11 +85,12 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(files: Files) -> Builder {
+    fn new(files: Files, folder: &Path) -> Builder {
         let partitions = files.pipeline().log.partitions as usize;
         let (labels, deliverers, places) = Default::default();
         let partitions = vec![Vec::new(); partitions];
-        let mut builder = Builder { files, partitions, labels, deliverers, places, configured: None };
+        let mut builder =
+            Builder { files, folder: folder.to_owned(), partitions, labels, deliverers, places, configured: None };
         builder.apply(0);
         builder
     }
@@ -140,16 +147,29 @@ impl Builder {
         self.delivery(number, line);
     }
 
+    /// A file of the case with some of its text replaced.
+    fn file(&self, number: usize, file: &str, but: &BTreeMap<String, String>) -> String {
+        let path = self.folder.join(file);
+        let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for (old, new) in but {
+            assert!(text.contains(old.as_str()), "line {number}: {file} holds no `{old}`");
+            text = text.replace(old.as_str(), new);
+        }
+        text
+    }
+
     fn delivery(&mut self, number: usize, line: Line) {
         let source = line.source.unwrap_or_else(|| panic!("line {number}: no source"));
-        let body = line.delivery.map(|json| json.get().to_owned()).or(line.raw);
+        let from_file = line.file.as_ref().map(|file| self.file(number, file, &line.but));
+        let body = line.delivery.map(|json| json.get().to_owned()).or(line.raw).or(from_file);
         let body = body.unwrap_or_else(|| panic!("line {number}: no delivery"));
         if !self.deliverers.contains_key(&source) {
             let deliverer = deliverer(&self.files, &source, self.partitions.len() as u32);
             self.deliverers.insert(source.clone(), deliverer);
         }
+        let is_xml = line.file.is_some_and(|file| file.ends_with(".xml"));
         let delivery = Delivery {
-            content_type: "application/json".to_owned(),
+            content_type: if is_xml { "application/xml" } else { "application/json" }.to_owned(),
             attributes: line.attributes.into_iter().collect(),
             body: body.into(),
         };
