@@ -32,4 +32,6 @@ pub mod worker;
 
 pub mod door;
 
+pub mod kit;
+
 pub mod cli;
