@@ -1,8 +1,8 @@
 //! Deliveries become log records: split by the source's plugin, put into events, keyed and addressed.
 //!
-//! Every door uses it: files, standard input, networks. Does not append and does not know who sent a delivery. A
-//! delivery that its plugin cannot split becomes a record as it is, card numbers masked, so that it ends as a dead letter
-//! with its reason and nothing is lost.
+//! Every door uses it: files, standard input, networks. Does not append and does not know who sent a delivery. Card data
+//! is masked before anything else sees a delivery. One that its plugin cannot split becomes a record all the same, so that it
+//! ends as a dead letter with its reason and nothing is lost.
 
 mod cards;
 
@@ -17,6 +17,8 @@ use crate::log::{NewRecord, Partition};
 use crate::plugin::{Delivery, Host, HostError, LoadError, Normalizer, Split};
 use crate::types::Day;
 
+pub use cards::{Masked, masked};
+
 /// What became of one delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
@@ -26,6 +28,23 @@ pub struct Delivered {
     pub rejected: Option<String>,
     /// Parts that no log takes, with the reason: they are not among the records, and whoever sent them must hear of it.
     pub refused: Vec<String>,
+    /// Card data that came along and went no further.
+    pub masked: Masked,
+}
+
+/// The delivery without card data, in its body and in what the transport says of it.
+fn without_cards(delivery: Delivery, masked: &mut Masked) -> Delivery {
+    let mut clean = |bytes: &Bytes| {
+        let (bytes, found) = cards::masked(bytes);
+        masked.add(found);
+        bytes
+    };
+    let body = clean(&trim_json(&delivery.body, Some(&delivery.content_type)));
+    let mut attributes = delivery.attributes;
+    for (_, value) in &mut attributes {
+        *value = String::from_utf8_lossy(&clean(&Bytes::copy_from_slice(value.as_bytes()))).into_owned();
+    }
+    Delivery { content_type: delivery.content_type, attributes, body }
 }
 
 /// Takes one source's deliveries under one configuration.
@@ -66,9 +85,8 @@ impl Deliverer {
     /// # Errors
     /// Only the host's: whatever is wrong with the delivery is data.
     pub fn deliver(&mut self, delivery: Delivery, id: Option<&str>, now: i64) -> Result<Delivered, HostError> {
-        let body = trim_json(&delivery.body, Some(&delivery.content_type));
-        let delivery = Delivery { body, ..delivery };
         let mut delivered = Delivered::default();
+        let delivery = without_cards(delivery, &mut delivered.masked);
         let id = match id {
             Some(id) => id.to_owned(),
             None => content_id(&self.name, Some(&delivery.content_type), &delivery.attributes, &delivery.body),
@@ -78,17 +96,26 @@ impl Deliverer {
                 .into_iter()
                 .map(|part| {
                     let property = self.source.mapping.property(&part.property).unwrap_or(part.property);
-                    (property, part.date, part.body.unwrap_or_else(|| delivery.body.clone()))
+                    (property, part.date, part.body)
                 })
                 .collect(),
             Split::Rejected(reason) | Split::Fault(reason) | Split::TooLarge(reason) => {
                 delivered.rejected = Some(reason);
                 // Its normalizer will say the same, and the dead letter keeps it.
-                vec![(self.name.clone(), Day::EPOCH, cards::masked(&delivery.body))]
+                vec![(self.name.clone(), Day::EPOCH, None)]
             }
         };
         let several = parts.len() > 1;
         for (number, (property, date, body)) in (1..).zip(parts) {
+            let body = match body {
+                None => delivery.body.clone(),
+                // A plugin may have unpacked what was no number before.
+                Some(body) => {
+                    let (body, found) = cards::masked(&body);
+                    delivered.masked.add(found);
+                    body
+                }
+            };
             if !self.fits(&body, &mut delivered) {
                 continue;
             }

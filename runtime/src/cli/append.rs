@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::open::{OpenLog, Pipeline, author, check_proposal, configuration_records};
 use super::{Found, PipelineArgument, print};
 use crate::config::{Document, Proposal};
-use crate::deliver::Deliverer;
+use crate::deliver::{Deliverer, Masked};
 use crate::log::{NewRecord, Partition};
 use crate::plugin::Delivery;
 use crate::worker::now_millis;
@@ -69,6 +69,8 @@ struct Tally {
     rejected: u64,
     /// Deliveries that no log takes.
     refused: u64,
+    /// Card data that was left out.
+    masked: Masked,
 }
 
 struct Appender {
@@ -105,10 +107,14 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string(tally)?))?;
     } else {
-        let Tally { deliveries, records, rejected, refused } = tally;
+        let Tally { deliveries, records, rejected, refused, masked } = tally;
         print(&format!(
             "{deliveries} deliveries, {records} records appended, {rejected} rejected, {refused} refused\n"
         ))?;
+        if masked.any() {
+            let Masked { cards, codes } = masked;
+            print(&format!("masked before the log: {cards} card numbers, {codes} security codes\n"))?;
+        }
     }
     let clean = appender.tally.rejected == 0 && appender.tally.refused == 0;
     Ok(if clean { Found::Fine } else { Found::Something })
@@ -176,6 +182,7 @@ impl Appender {
         };
         let delivery = Delivery { content_type: content_type.to_owned(), attributes: self.attributes.clone(), body };
         let delivered = self.deliverer.deliver(delivery, id.as_deref(), now_millis())?;
+        self.tally.masked.add(delivered.masked);
         if let Some(reason) = delivered.rejected {
             self.tally.rejected += 1;
             eprintln!("{name}: {reason}");

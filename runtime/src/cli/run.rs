@@ -14,6 +14,7 @@ use crate::config::{Door, Proposal, RunFile, difference};
 use crate::door;
 use crate::engine;
 use crate::event::ControlKey;
+use crate::gateway::Gateway;
 use crate::log::Log;
 use crate::worker::checkpoint::Counts;
 use crate::worker::{self, Mode, Shared};
@@ -138,6 +139,7 @@ async fn work<L: Log>(
         crate::config::ClickHousePlace::Server { ref user, .. } => user.clone(),
     };
     let database = pipeline.file.clickhouse.database.clone();
+    let gateway = gateway(pipeline, &shared, arguments).await?;
     let run_file =
         RunFile::of_this_process(opened.address.clone(), database, user, opened.reader_password.clone(), door);
     let _guard = run_file.write(&pipeline.file.data_dir)?;
@@ -152,11 +154,27 @@ async fn work<L: Log>(
         result = worker::run(shared.clone(), partitions, mode, stopped) => result,
         () = progress => Ok(()),
     };
+    if let Some(gateway) = gateway {
+        gateway.close().await;
+    }
     signals.abort();
     serving.abort();
     result?;
     report(&shared, started.elapsed(), arguments)?;
     Ok(Found::Fine)
+}
+
+/// Opens the door for webhooks, if the file has one and the work is not only what stands in the log.
+async fn gateway<L: Log>(
+    pipeline: &Pipeline,
+    shared: &Arc<Shared<L>>,
+    arguments: &Arguments,
+) -> Result<Option<Gateway<L>>> {
+    let Some(settings) = pipeline.file.gateway.as_ref().filter(|_| !arguments.until_idle) else { return Ok(None) };
+    let gateway = Gateway::open(settings, shared.log.clone(), &shared.host, shared.in_force()).await?;
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    tracing::info!("webhooks at {scheme}://{}", gateway.address());
+    Ok(Some(gateway))
 }
 
 fn report<L: Log>(shared: &Shared<L>, elapsed: Duration, arguments: &Arguments) -> Result<()> {

@@ -12,6 +12,7 @@
 mod diagnostic;
 mod difference;
 mod document;
+mod gateway;
 mod json;
 mod mapping;
 mod master;
@@ -28,6 +29,9 @@ mod tests;
 pub use diagnostic::{ConfigErrors, Diagnostic, Place as TextPlace};
 pub use difference::difference;
 pub use document::{Digest, Document, DocumentError, Limits, PluginRef, Policies, RuleSet, Source, StaleData};
+pub use gateway::{
+    Algorithm, Auth, Encoding, Gateway, GatewayLimits, PathPattern, ReplyStyle, SecretPlace, SourceDoor, TlsFiles,
+};
 pub use mapping::{Codes, Collision, Kind as CollisionKind, Mapping, Own, Table};
 pub use master::{MasterData, Property};
 pub use names::{BUILT_IN_FIELDS, MAX_CODE, MAX_SOURCE, is_code, is_property, is_source};

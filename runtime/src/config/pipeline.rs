@@ -12,6 +12,7 @@ use crate::types::FieldType;
 
 use super::diagnostic::{ConfigErrors, Findings, TextFile};
 use super::document::{Limits, Policies};
+use super::gateway::Gateway;
 use super::raw;
 
 /// A pipeline file, checked. Every path is relative to the working directory, not to the file.
@@ -41,6 +42,8 @@ pub struct PipelineFile {
     pub policies: Policies,
     /// Of this machine: no decision depends on it.
     pub tuning: Tuning,
+    /// Where webhooks come in; likewise of this machine.
+    pub gateway: Option<Gateway>,
 }
 
 /// Which log, and its shape. The partition count of an existing log stays what it was when it was made.

@@ -16,12 +16,13 @@ use crate::types::FieldType;
 
 use super::diagnostic::{Findings, TextFile};
 use super::document::{Limits, Policies, StaleData};
+use super::gateway::{RawDoor, RawGateway};
 use super::pipeline::{ClickHouse, LogKind, LogSettings, PipelineFile, Place, RuleFiles, SourceSettings, Tuning};
 use super::quantity::{Period, Size};
 use super::{json, names};
 
 const SECTIONS: &str = "the sections are [pipeline], [log], [clickhouse], [properties], [fields], [rules], [[source]], \
-                        [limits], [policies]";
+                        [limits], [policies], [gateway]";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,6 +81,7 @@ struct RawSource {
     settings: Option<Spanned<toml::Table>>,
     #[serde(default = "yes")]
     inventory: bool,
+    gateway: Option<RawDoor>,
 }
 
 #[derive(Deserialize)]
@@ -123,13 +125,15 @@ fn yes() -> bool {
 pub(super) fn pipeline(file: &TextFile, found: &mut Findings) -> Option<PipelineFile> {
     let entries = file.entries(found);
     let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
-    Reader { file, folder, found }.pipeline(entries)
+    Reader { file, folder, found, doors: Vec::new() }.pipeline(entries)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a TextFile,
     folder: PathBuf,
     found: &'a mut Findings,
+    /// Of the sources, until the gateway's own section is known.
+    doors: Vec<(Spanned<String>, RawDoor)>,
 }
 
 impl Reader<'_> {
@@ -138,6 +142,7 @@ impl Reader<'_> {
         let (mut log, mut clickhouse) = (self.log(None), self.default_clickhouse());
         let (mut fields, mut sources) = (BTreeMap::new(), Vec::new());
         let (mut limits, mut tuning, mut policies) = (Limits::default(), Tuning::default(), Policies::default());
+        let mut gateway: Option<Spanned<RawGateway>> = None;
         let mut seen = BTreeSet::new();
         for (key, value) in entries {
             seen.insert(key.get_ref().clone());
@@ -153,11 +158,14 @@ impl Reader<'_> {
                 "policies" => {
                     policies = self.section(value).map(|raw: RawPolicies| Self::policies(&raw)).unwrap_or_default()
                 }
+                "gateway" => gateway = self.section(value).map(|raw| Spanned::new(key.span(), raw)),
                 other => self.report(key.span(), format!("unknown section `{other}`"), SECTIONS),
             }
         }
         self.require(&seen);
         limits.max_record_bytes = log.max_record_bytes as u64;
+        let doors = std::mem::take(&mut self.doors);
+        let gateway = self.gateway(gateway, doors);
         let (head, rules) = (head?, rules?);
         let data_dir = self.path(&head.data_dir);
         Some(PipelineFile {
@@ -175,6 +183,7 @@ impl Reader<'_> {
             limits,
             policies,
             tuning,
+            gateway,
         })
     }
 
@@ -182,11 +191,11 @@ impl Reader<'_> {
         self.file.section(value, self.found)
     }
 
-    fn report(&mut self, span: Range<usize>, message: impl Into<String>, remedy: &str) {
+    pub(super) fn report(&mut self, span: Range<usize>, message: impl Into<String>, remedy: &str) {
         self.file.report(self.found, span, message, remedy);
     }
 
-    fn path(&self, path: &Path) -> PathBuf {
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }
 
@@ -214,7 +223,7 @@ impl Reader<'_> {
     }
 
     /// An integer within bounds, or the default.
-    fn number(&mut self, value: Option<&Spanned<i64>>, default: u64, bounds: Range<u64>) -> u64 {
+    pub(super) fn number(&mut self, value: Option<&Spanned<i64>>, default: u64, bounds: Range<u64>) -> u64 {
         let Some(value) = value else { return default };
         match u64::try_from(*value.get_ref()).ok().filter(|n| bounds.contains(n)) {
             Some(number) => number,
@@ -227,7 +236,7 @@ impl Reader<'_> {
     }
 
     /// A size within bounds, or the default. All in bytes; both ends are allowed.
-    fn size(&mut self, value: Option<&Spanned<Size>>, default: u64, least: u64, most: u64) -> u64 {
+    pub(super) fn size(&mut self, value: Option<&Spanned<Size>>, default: u64, least: u64, most: u64) -> u64 {
         let Some(value) = value else { return default };
         let Size(bytes) = *value.get_ref();
         if (least..=most).contains(&bytes) {
@@ -413,6 +422,9 @@ impl Reader<'_> {
 
     fn source(&mut self, raw: RawSource) -> SourceSettings {
         let at = raw.name.span();
+        if let Some(door) = raw.gateway {
+            self.doors.push((raw.name.clone(), door));
+        }
         let identity = raw.identity.as_ref().is_some_and(|identity| *identity.get_ref());
         match (&raw.mapping, identity) {
             (Some(mapping), true) => {

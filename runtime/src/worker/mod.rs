@@ -3,15 +3,17 @@
 //! Workers are disposable: whatever they know they read from ClickHouse and the log, on this machine
 //! or another. Knows start, idleness and end; the stages are in the modules below.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Tuning;
+use crate::config::{Digest, Document, Tuning};
 use crate::event::{Control, ControlKey};
 use crate::log::{Log, LogError, NewRecord, Offset, Partition};
 use crate::plugin::{Host, HostError};
@@ -98,12 +100,22 @@ pub struct Shared<L> {
     pub instance: String,
     pub tuning: Tuning,
     progress: Vec<Progress>,
+    in_force: watch::Sender<Option<Arc<InForce>>>,
+}
+
+/// The configuration in force and the plugins of its sources, for whoever takes deliveries in this process.
+#[derive(Debug)]
+pub struct InForce {
+    /// As the first of this process's partitions to apply it knows it.
+    pub sequence: u64,
+    pub document: Document,
+    pub plugins: BTreeMap<Digest, Bytes>,
 }
 
 impl<L: Log> Shared<L> {
     pub fn new(log: Arc<L>, store: Store, host: Host, key: ControlKey, instance: String, tuning: Tuning) -> Shared<L> {
         let progress = (0..log.identity().partitions).map(|_| Progress::default()).collect();
-        Shared { log, store, host, key, instance, tuning, progress }
+        Shared { log, store, host, key, instance, tuning, progress, in_force: watch::Sender::new(None) }
     }
 
     /// Appends, waiting while the log is away.
@@ -123,6 +135,24 @@ impl<L: Log> Shared<L> {
 }
 
 impl<L> Shared<L> {
+    /// The configuration in force, and whatever follows it.
+    pub fn in_force(&self) -> watch::Receiver<Option<Arc<InForce>>> {
+        self.in_force.subscribe()
+    }
+
+    /// A partition has applied this configuration.
+    fn applied(&self, sequence: u64, document: &Document, plugin: impl Fn(&Digest) -> Option<Bytes>) {
+        self.in_force.send_if_modified(|known| {
+            if known.as_ref().is_some_and(|known| known.sequence >= sequence) {
+                return false;
+            }
+            let digests = document.sources.values().map(|source| source.plugin.digest);
+            let plugins = digests.filter_map(|digest| Some((digest, plugin(&digest)?))).collect();
+            *known = Some(Arc::new(InForce { sequence, document: document.clone(), plugins }));
+            true
+        });
+    }
+
     /// How far a partition of this log is written.
     pub fn progress(&self, partition: Partition) -> &Progress {
         static NONE: Progress =

@@ -14,6 +14,7 @@ mod alone;
 mod flow;
 mod machine;
 mod place;
+mod webhooks;
 mod workload;
 
 use flow::Size;
@@ -23,7 +24,7 @@ const HELP: &str = "Usage: bench [OPTION=VALUE]...
   records=N      records of the throughput runs (300000)
   properties=N   hotels (200)
   probes=N       single confirmations per latency figure (300)
-  only=LIST      of: wasm, stages, throughput, latency, memory, start (all)
+  only=LIST      of: wasm, stages, throughput, latency, webhooks, memory, start (all)
   seed=N         of the records (1)
   limits=TEXT    lines of the pipeline's [limits], separated by `;`
 Example: cargo xtask bench -- runs=5 only=throughput,latency";
@@ -95,6 +96,7 @@ async fn run(name: &str, dir: &Path, rest: &[String], begin: Instant) -> Result<
     match name {
         "throughput" => flow::throughput(dir, size, &limits).await,
         "latency" => flow::latency(dir, size, first, probes, &limits).await,
+        "webhooks" => webhooks::webhooks(dir, size).await,
         "stages" => alone::stages(dir, size).await,
         "wasm" => alone::wasm(dir, size),
         "memory" => alone::memory(hotels, nights),
@@ -241,6 +243,17 @@ fn report(options: &Options) -> Result<()> {
         line(&format!("at half load ({sent:.0} records/s), p50"), &of("/load/p50"), "aim 30");
         line("at half load, p99", &of("/load/p99"), "aim 150");
         line("  most records waiting at once", &format!("{:.0}", middle(&runs, "/most_behind")), "");
+    }
+    if options.wants("webhooks") {
+        let runs = repeat("webhooks", options, &few)?;
+        println!(
+            "Webhooks answered durably on loopback, 64 senders that wait for each answer, clients in the same process"
+        );
+        for (name, what) in [("gateway", "the gateway"), ("bare", "a bare server that only syncs")] {
+            let of = |path: &str| middle(&runs, &format!("/{name}/{path}"));
+            line(&format!("{what}, per second"), &format!("{:.0}", of("per_second")), "");
+            line("  until the answer, p50 and p99, ms", &format!("{:.1} / {:.1}", of("p50"), of("p99")), "");
+        }
     }
     if options.wants("memory") {
         let runs = repeat("memory", options, &[])?;
