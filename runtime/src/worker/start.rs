@@ -26,10 +26,12 @@ struct Found {
     document: Document,
 }
 
-/// Opens a partition. `None` if told to stop while it was waiting for a configuration.
+/// Opens a partition. `None` if told to stop while it was waiting for a configuration. The cache's memory is
+/// divided into `parts`.
 pub(super) async fn open<L: Log>(
     shared: Arc<Shared<L>>,
     partition: Partition,
+    parts: usize,
     commits: mpsc::Sender<Commit>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Option<Worker<L>>, WorkerError> {
@@ -62,7 +64,7 @@ pub(super) async fn open<L: Log>(
     })
     .map_err(|error| WorkerError::Configuration { partition, error })?;
     let mut worker = Worker {
-        cache: Cache::new(usize::try_from(shared.tuning.cache_bytes).unwrap_or(usize::MAX) / shared.share()),
+        cache: Cache::new(usize::try_from(shared.tuning.cache_bytes).unwrap_or(usize::MAX) / parts.max(1)),
         pending: Pending::new(checkpoint.next),
         partition,
         checkpoint,
@@ -128,13 +130,6 @@ async fn look_ahead<L: Log>(
                 _ => {}
             }
         }
-    }
-}
-
-impl<L: Log> Shared<L> {
-    /// Into how many parts the cache's memory is divided.
-    fn share(&self) -> usize {
-        self.all_progress().len().max(1)
     }
 }
 

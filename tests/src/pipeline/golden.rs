@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use concord::config::Tuning;
+use concord::config::{DEFAULT_PARTITIONS, Tuning};
 use concord::deliver::Deliverer;
 use concord::event::{self, Control, Parsed};
 use concord::log::{NewRecord, Offset, Partition};
@@ -80,7 +80,7 @@ struct Builder {
 
 impl Builder {
     fn new(files: Files) -> Builder {
-        let partitions = files.pipeline().log.partitions as usize;
+        let partitions = files.pipeline().log.partitions.unwrap_or(DEFAULT_PARTITIONS) as usize;
         let (labels, deliverers, places) = Default::default();
         let partitions = vec![Vec::new(); partitions];
         let mut builder = Builder { files, partitions, labels, deliverers, places, configured: None };
