@@ -123,6 +123,23 @@ impl<L: Log> Shared<L> {
     }
 }
 
+impl<L: Log> Shared<L> {
+    /// The partition's bounds, waiting while the log is away.
+    async fn bounds(&self, partition: Partition) -> Result<(Offset, Offset), LogError> {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.log.bounds(partition).await {
+                Err(LogError::Unavailable(why)) => {
+                    tracing::warn!(partition, "waiting for the log: {why}");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
 impl<L> Shared<L> {
     /// How far a partition of this log is written.
     pub fn progress(&self, partition: Partition) -> &Progress {

@@ -3,6 +3,8 @@
 //! Knows what a topic has to be for Concord: uncompressed or any compression, no deduplication by somebody
 //! else's rules, no mirror. Does not know records.
 
+use std::time::Duration;
+
 use fluvio_sc_schema::topic::{
     CleanupPolicy, CompressionAlgorithm, ReplicaSpec, SegmentBasedPolicy, TopicReplicaParam, TopicSpec,
 };
@@ -15,6 +17,11 @@ use super::stream::PartitionSource;
 use super::{OpenError, cluster_config};
 use crate::config::FluvioPlace as Place;
 use crate::log::{Offset, Partition};
+
+/// How often, and how many times, is looked whether a new topic is ready. A controller that has missed the moment
+/// looks again after a minute.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 900;
 
 /// A topic to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,10 +107,15 @@ pub async fn create(place: &Place, new: &NewTopic) -> Result<(), OpenError> {
             Err(error) => error,
         };
         tried += 1;
-        if tried == 100 {
+        if tried == LOOKS {
             return Err(error);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        if tried == LOOKS / 30 {
+            tracing::info!(
+                "waiting for the cluster to place the partitions; it may need a minute to look at them again"
+            );
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
