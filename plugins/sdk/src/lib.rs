@@ -6,13 +6,17 @@
 //! complete example to copy.
 //!
 //! This crate holds what every format needs: the types of the plugin interface ([`Change`],
-//! [`Action`], ...), days and instants ([`time`]), exact numbers ([`number`]) and a strict JSON reader
-//! ([`json`]). It does not know any source's format, and it does not know how changes are merged.
+//! [`Action`], ...), days and instants ([`time`]), exact numbers ([`number`]), the pieces of a booking ([`stay`])
+//! and a strict JSON reader ([`json`]). It does not know any source's format, and it does not know how changes are merged.
 
 pub mod json;
 pub mod number;
 mod run;
+pub mod stay;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 pub mod time;
+pub mod xml;
 
 /// What `wit/concord.wit` says, as Rust. Use the names that this crate exports at its root.
 #[allow(missing_docs, reason = "the interface file holds the words")]

@@ -118,6 +118,34 @@ fn exponent(text: &str) -> Option<i32> {
     Some(if negative { -size } else { size })
 }
 
+/// Reads an amount that comes with its number of decimals apart (OpenTravel's `DecimalPlaces`, minor units): `12000` and
+/// 2 are 120.00. A text that has a point of its own is taken as it stands.
+///
+/// # Errors
+/// As [`decimal`].
+pub fn placed(text: &str, places: u8) -> Result<Decimal, NumberError> {
+    if places == 0 || text.contains(['.', 'e', 'E']) {
+        return decimal(text);
+    }
+    // Read with its exponent, so that only the value itself has to fit.
+    decimal(&format!("{text}e-{places}"))
+}
+
+/// The exact sum. `None` where it does not fit.
+pub fn sum(left: Decimal, right: Decimal) -> Option<Decimal> {
+    let scale = left.scale.max(right.scale);
+    let widened = |decimal: Decimal| {
+        let factor = 10_i64.checked_pow(u32::from(scale - decimal.scale))?;
+        decimal.units.checked_mul(factor)
+    };
+    Some(Decimal { units: widened(left)?.checked_add(widened(right)?)?, scale })
+}
+
+/// The exact product with a count, such as nights. `None` where it does not fit.
+pub fn times(amount: Decimal, count: u32) -> Option<Decimal> {
+    Some(Decimal { units: amount.units.checked_mul(i64::from(count))?, scale: amount.scale })
+}
+
 /// An amount with an ISO 4217 code. `None` if the code is not three upper-case letters.
 pub fn money(amount: Decimal, currency: &str) -> Option<Money> {
     let fits = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
@@ -167,6 +195,26 @@ mod tests {
         {
             assert_eq!(is(text), Err(NumberError::Malformed), "{text}");
         }
+    }
+
+    #[test]
+    fn decimals_that_stand_apart() {
+        let is = |text, places| placed(text, places).map(|decimal| (decimal.units, decimal.scale));
+        assert_eq!(is("12000", 2), Ok((12_000, 2)));
+        assert_eq!(is("120.00", 2), Ok((12_000, 2)), "a point of its own counts");
+        assert_eq!(is("120", 0), Ok((120, 0)));
+        assert_eq!(is("5", 3), Ok((5, 3)));
+        assert_eq!(is("-5", 255), Err(NumberError::TooPrecise));
+        assert_eq!(is("", 2), Err(NumberError::Malformed));
+    }
+
+    #[test]
+    fn sums_and_products_fit_or_are_none() {
+        let decimal = |units, scale| Decimal { units, scale };
+        assert_eq!(sum(decimal(15, 1), decimal(25, 2)), Some(decimal(175, 2)));
+        assert_eq!(sum(decimal(i64::MAX, 0), decimal(0, 18)), None);
+        assert_eq!(times(decimal(1050, 2), 3), Some(decimal(3150, 2)));
+        assert_eq!(times(decimal(i64::MAX, 0), 2), None);
     }
 
     #[test]

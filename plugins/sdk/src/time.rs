@@ -85,6 +85,17 @@ pub fn stamp(text: &str) -> Option<Stamp> {
     Some(Stamp { day, micros: clock_micros(clock)?, offset: offset_seconds(offset)? })
 }
 
+/// The local date of `2026-03-01` or of an instant such as `2026-03-01T14:00:00+01:00`: many formats put the hour of
+/// arrival next to the date. The date counts as written, whatever the offset.
+pub fn local_day(text: &str) -> Option<Day> {
+    day(text).or_else(|| stamp(text).map(|stamp| stamp.day))
+}
+
+/// Seconds east of UTC: `Z`, `+01:00`, `-0730`, `+01`. `None` for every other spelling.
+pub fn offset(text: &str) -> Option<i32> {
+    offset_seconds(text)?
+}
+
 fn clock_micros(text: &str) -> Option<i64> {
     let (clock, fraction) = match text.find(['.', ',']) {
         Some(at) => (text.get(..at)?, Some(text.get(at + 1..)?)),
@@ -198,6 +209,15 @@ mod tests {
         let bare = stamp("2026-03-01T12:00:00.1234567");
         assert_eq!(bare, Some(Stamp { day: 20_513, micros: 43_200_123_456, offset: None }));
         assert_eq!(bare.map(|stamp| stamp.utc(3600)), Some(noon - 3_600_000_000 + 123_456));
+    }
+
+    #[test]
+    fn dates_with_and_without_an_hour() {
+        for text in ["2026-03-01", "2026-03-01T23:59:00-11:00", "2026-03-01 00:00"] {
+            assert_eq!(local_day(text), Some(20_513), "{text}");
+        }
+        assert_eq!((local_day("2026-03-01T"), local_day("")), (None, None));
+        assert_eq!((offset("Z"), offset("-0730"), offset(""), offset("CET")), (Some(0), Some(-27_000), None, None));
     }
 
     #[test]

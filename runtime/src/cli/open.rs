@@ -260,6 +260,7 @@ impl Pipeline {
                     password: writer_password,
                     database,
                     embedded: true,
+                    data_dir: Some(self.engine_dir()),
                     ..store::Options::default()
                 };
                 let store = Store::connect(options).await?;

@@ -1,6 +1,7 @@
 //! `concord run`: all roles in one process.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::config::{ClickHousePlace, Door, LogKind, Proposal, RunFile, differenc
 use crate::door;
 use crate::engine;
 use crate::event::ControlKey;
+use crate::health;
 use crate::log::{AnyLog, Log};
 use crate::worker::checkpoint::Counts;
 use crate::worker::share::Share;
@@ -39,6 +41,9 @@ pub struct Arguments {
     /// Which of N workers this is, from 0: it takes every N-th partition. A name that ends in -I will do for I
     #[arg(long, value_name = "I/N", env = "CONCORD_INSTANCE", default_value_t = Share::WHOLE)]
     instance: Share,
+    /// Answer /healthz and /readyz here, such as 0.0.0.0:9090; nothing else is served there
+    #[arg(long, value_name = "ADDRESS", env = "CONCORD_HEALTH")]
+    health: Option<SocketAddr>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -160,6 +165,15 @@ async fn work<L: Log>(
         let (share, count) = (arguments.instance, shared.log.identity().partitions);
         tracing::warn!("worker {share} has nothing to do: the log has {count} partitions");
     }
+    let health = match arguments.health {
+        None => None,
+        Some(address) => {
+            let served = health::serve(shared.clone(), partitions.clone(), address).await;
+            let (address, serve) = served.with_context(|| format!("--health {address}: nobody can listen there"))?;
+            tracing::info!("/healthz and /readyz at http://{address}");
+            Some(tokio::spawn(serve))
+        }
+    };
     let progress = progress(shared.clone());
     let result = tokio::select! {
         result = worker::run(shared.clone(), partitions, mode, stopped) => result,
@@ -167,6 +181,7 @@ async fn work<L: Log>(
     };
     signals.abort();
     serving.abort();
+    health.inspect(tokio::task::JoinHandle::abort);
     result?;
     report(&shared, started.elapsed(), arguments)?;
     Ok(Found::Fine)

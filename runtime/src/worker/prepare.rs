@@ -69,7 +69,7 @@ pub struct Dead {
 
 impl Dead {
     fn new(kind: DeadLetterKind, reason: impl Into<String>) -> Dead {
-        Dead { source: "".into(), id: String::new(), kind, reason: reason.into(), plugin: "".into() }
+        Dead { source: Arc::default(), id: String::new(), kind, reason: reason.into(), plugin: Arc::default() }
     }
 
     fn of(event: &Event, kind: DeadLetterKind, reason: impl Into<String>) -> Dead {
