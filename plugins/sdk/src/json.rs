@@ -13,7 +13,7 @@ mod walk;
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
-pub use clean::Cleaner;
+pub use clean::{Cleaner, string};
 pub use walk::same_word;
 
 use crate::{Day, Days, Decimal, Money, Rejection, number, stay, time};

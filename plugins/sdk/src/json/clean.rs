@@ -64,6 +64,13 @@ impl Cleaner<'_> {
         out
     }
 
+    /// The same, but values at the places that `raw` names are kept to the letter, wherever they stand.
+    pub fn written_but(&self, at: At<'_>, raw: &dyn Fn(At<'_>) -> bool) -> String {
+        let mut out = String::new();
+        self.write(&mut out, "", at, &|at| if raw(at) { Kept::Raw } else { Kept::Yes });
+        out
+    }
+
     /// The document once per part: each time with one of the parts, and without the others, which stand beside it in one list.
     pub fn each(&self, root: At<'_>, parts: &[At<'_>]) -> Vec<String> {
         // No document holds this character outside of an escape.
@@ -101,6 +108,7 @@ impl Cleaner<'_> {
     fn write(&self, out: &mut String, key: &str, at: At<'_>, kept: &dyn Fn(At<'_>) -> Kept) {
         match (kept(at), at.value()) {
             (Kept::Instead(place), _) => out.push(place),
+            (Kept::Raw, _) => _ = write!(out, "{at}"),
             (_, Value::List) => {
                 out.push('[');
                 let mut first = true;
@@ -115,7 +123,12 @@ impl Cleaner<'_> {
                 out.push('{');
                 let mut first = true;
                 for (key, value) in super::Object(at).entries() {
-                    if has(&CARDS, key) || has(self.without, key) || matches!(kept(value), Kept::No) {
+                    let left_out = match kept(value) {
+                        Kept::No => true,
+                        Kept::Raw => false,
+                        _ => has(&CARDS, key) || has(self.without, key),
+                    };
+                    if left_out {
                         continue;
                     }
                     out.push_str(if first { "" } else { "," });
@@ -141,6 +154,8 @@ impl Cleaner<'_> {
 /// What becomes of a value that is written.
 enum Kept {
     Yes,
+    /// To the letter.
+    Raw,
     No,
     Instead(char),
 }
@@ -151,6 +166,11 @@ impl std::fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write_text(f, self.0)
     }
+}
+
+/// A text as a JSON string, with its quotes.
+pub fn string(text: &str) -> String {
+    Text(text).to_string()
 }
 
 fn text(out: &mut String, text: &str) {
