@@ -142,6 +142,13 @@ fn a_cancellation_by_another_message() {
     let inside = format!("{ours}<TPA_Extensions><BasicPropertyInfo HotelCode=\"H7\"/></TPA_Extensions>");
     assert_eq!(told(&body(&inside))[0], "at H7");
     assert!(refused_with(settings, &body("<UniqueID Type='1' ID='x'/>")).contains("no identifier"));
+    for (attributes, words) in [
+        ("CancelType='Initiate'", "@CancelType: \"Initiate\" is not one of Cancel, Commit"),
+        ("SimulateCancelAndGetPenaltyAmount='true'", "asks what a cancellation would cost"),
+    ] {
+        let reason = refused_with(settings, &body(ours).replace("CancelType='Commit'", attributes));
+        assert!(reason.contains(words), "{reason}");
+    }
     // Expedia names the hotel in the envelope only.
     let soap = format!(
         r#"<s:Envelope xmlns:s="urn:s"><s:Header><Interface><PayloadInfo><CommDescriptor><Authentication Username="u" Password="geheim"/>
