@@ -100,6 +100,14 @@ fn the_price_is_that_of_the_plan_and_the_guests() {
 }
 
 #[test]
+fn prices_can_be_taken_back() {
+    let body = r#"<OTA_HotelRateAmountNotifRQ NotifType="Remove"><RateAmountMessages HotelCode="H1"><RateAmountMessage>
+        <StatusApplicationControl Start="2026-03-01" End="2026-03-02" InvTypeCode="DBL" RatePlanCode="BAR"/></RateAmountMessage>
+        </RateAmountMessages></OTA_HotelRateAmountNotifRQ>"#;
+    assert_eq!(told_with(r#"{"rate_plan": "BAR"}"#, body)[1..], ["set DBL 2026-03-01/2026-03-03 price=-"]);
+}
+
+#[test]
 fn rate_plans_per_person_and_removed() {
     let settings = r#"{"rate_plan": "BAR", "fields": {"min_stay": "los"}}"#;
     assert_eq!(
