@@ -31,5 +31,8 @@ pub mod store;
 pub mod worker;
 
 pub mod door;
+pub mod health;
+
+pub mod kit;
 
 pub mod cli;

@@ -93,13 +93,6 @@ pub struct ReservationRow {
     pub log_time: LogTime,
 }
 
-impl ReservationRow {
-    /// Whether the row takes a room: such rows are written after those that free rooms.
-    pub fn takes_room(&self) -> bool {
-        !self.is_deleted && self.outcome == Outcome::Accepted
-    }
-}
-
 /// What a conflict is about; rows of one record stand in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConflictKind {

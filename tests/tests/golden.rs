@@ -29,6 +29,7 @@ macro_rules! cases {
 
 cases! {
     bad_input
+    booking_com
     cancel_before_booking
     capacity_cut
     capacity_order
@@ -36,6 +37,7 @@ cases! {
     configuration_midway
     delivery_ids
     doubt
+    expedia
     field_rules
     group_reference
     inventory_replace
@@ -44,6 +46,8 @@ cases! {
     moved_between_hotels
     no_show_first_night
     no_show_release
+    opentravel_bookings
+    opentravel_inventory
     partial_placement
     redelivery
     reset

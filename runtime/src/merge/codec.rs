@@ -25,17 +25,24 @@ pub struct CodecError {
 }
 
 /// A reservation is kept with its lines.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct ReservationEntity {
     reservation: Reservation,
     lines: Vec<Line>,
 }
 
+/// The same, to be written.
+#[derive(Serialize)]
+struct ReservationView<'p> {
+    reservation: &'p Reservation,
+    lines: Vec<&'p Line>,
+}
+
 /// Lines are kept by their ids.
-fn reservation_entity(property: &Property, id: &Arc<str>) -> Option<ReservationEntity> {
-    let reservation = property.reservations.get(id)?.clone();
-    let lines = reservation.lines.iter().filter_map(|l| property.lines.get(l)).cloned().collect();
-    Some(ReservationEntity { reservation, lines })
+fn reservation_view<'p>(property: &'p Property, id: &Arc<str>) -> Option<ReservationView<'p>> {
+    let reservation = property.reservations.get(id)?;
+    let lines = reservation.lines.iter().filter_map(|l| property.line(l)).collect();
+    Some(ReservationView { reservation, lines })
 }
 
 /// The rows of all entities that differ from the table, in the order of their keys; nothing is dirty then.
@@ -89,8 +96,8 @@ fn encode(property: &Property, key: &EntityKey) -> Result<Vec<u8>, postcard::Err
         EntityKey::Floors(key) => some(property.floors.get(key).filter(|floors| !floors.is_empty())),
         EntityKey::RoomNight(night) => some(property.nights.get(night)),
         EntityKey::Source(source) => some(property.sources.get(source)),
-        EntityKey::Reservation(id) => some(reservation_entity(property, id).as_ref()),
-        EntityKey::Stay(id) => some(property.stays.get(id)),
+        EntityKey::Reservation(id) => some(reservation_view(property, id).as_ref()),
+        EntityKey::Stay(id) => some(property.stay(id)),
     }
 }
 
@@ -148,10 +155,10 @@ fn decode(property: &mut Property, key: &[u8], value: &[u8]) -> Result<(), Strin
             let id: Arc<str> = utf8()?.into();
             debug_assert!(entity.lines.iter().all(|l| reservation_of(&l.id) == id));
             property.reservations.insert(id, entity.reservation);
-            property.lines.extend(entity.lines.into_iter().map(|l| (l.id.clone(), l)));
+            property.lines.extend(entity.lines.into_iter().map(|l| (l.id.clone(), Box::new(l))));
         }
         b's' => {
-            let stay: Stay = read(value)?;
+            let stay: Box<Stay> = read(value)?;
             property.stays.insert(stay.id.clone(), stay);
         }
         _ => return Err(bad_key()),

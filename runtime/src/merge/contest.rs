@@ -54,7 +54,7 @@ impl Question {
     /// The answer where nothing has to be asked.
     pub fn alone(&self) -> Answer {
         let winner = Some(0).filter(|_| !self.claims.is_empty());
-        Answer { winner, rule: "".into(), reason: "".into(), contested: false }
+        Answer { winner, rule: Arc::default(), reason: Arc::default(), contested: false }
     }
 
     /// The policy failed: what is published stays while someone still claims it.

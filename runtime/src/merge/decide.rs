@@ -83,7 +83,7 @@ pub(super) struct Deciding<'a> {
     /// The policy could not tell the property's terms.
     pub terms_fault: bool,
     /// Stays as they were before the record; `None` for those that are new.
-    pub before: BTreeMap<StayId, Option<Stay>>,
+    pub before: BTreeMap<StayId, Option<Box<Stay>>>,
     /// The stay that each line of a changed stay was in, if that stay was accepted.
     pub held: HashMap<super::state::LineId, StayId>,
     /// Room nights whose row is to be written.
@@ -106,7 +106,7 @@ impl<'a> Deciding<'a> {
         let terms_fault = told.is_err();
         // Without terms nothing is sold beyond capacity.
         let terms = told.unwrap_or_else(|_| Terms {
-            class: "".into(),
+            class: Arc::default(),
             overbook: 0,
             rule: FAULT_RULE.into(),
             no_show_keeps_first_night: true,

@@ -16,7 +16,7 @@ impl Deciding<'_> {
     pub(super) fn emit(mut self, touched: &BTreeSet<LineId>, effects: &mut Effects) {
         for id in self.before.keys().cloned().collect::<Vec<_>>() {
             self.emit_stay(&id, touched, effects);
-            if self.before.get(&id).and_then(Option::as_ref) != self.property.stays.get(&id) {
+            if self.before.get(&id).and_then(Option::as_deref) != self.property.stay(&id) {
                 self.property.dirty.insert(EntityKey::Stay(id));
             }
         }
@@ -32,8 +32,8 @@ impl Deciding<'_> {
 
     /// Rule 22: one row per night; nights that the stay left are deleted; an ended id stays as `merged`.
     fn emit_stay(&mut self, id: &StayId, touched: &BTreeSet<LineId>, effects: &mut Effects) {
-        let Some(stay) = self.property.stays.get(id) else { return };
-        let before = self.before.get(id).and_then(Option::as_ref);
+        let Some(stay) = self.property.stay(id) else { return };
+        let before = self.before.get(id).and_then(Option::as_deref);
         let unchanged = before == Some(stay) && !stay.lines.iter().any(|l| touched.contains(l));
         if unchanged {
             return;
@@ -50,7 +50,7 @@ impl Deciding<'_> {
         let shown = stay.shown.clone();
         let outcome = stay.outcome.unwrap_or(Outcome::Cancelled);
         if let Some((room_type, nights)) = &shows {
-            let now = |l: &LineId| self.property.lines.get(l);
+            let now = |l: &LineId| self.property.line(l);
             let Some(template) = self.reservation(stay, room_type, outcome, now) else { return };
             let occupied = stay.occupied();
             for date in nights.iter() {
@@ -88,14 +88,14 @@ impl Deciding<'_> {
             status: Status::Cancelled,
             arrival: nights.first,
             departure: nights.end,
-            room: "".into(),
+            room: Arc::default(),
             lines: Vec::new(),
             references: Vec::new(),
             amount: None,
             currency: None,
             guests: None,
-            source: "".into(),
-            rule_id: "".into(),
+            source: Arc::default(),
+            rule_id: Arc::default(),
             version: self.version(),
             is_deleted: true,
             log_time: self.incoming.log_time,
@@ -105,7 +105,7 @@ impl Deciding<'_> {
 
     /// A line as it was before the record.
     fn line_before(&self, id: &LineId) -> Option<&Line> {
-        self.journal.lines.get(id).map_or_else(|| self.property.lines.get(id), Option::as_ref)
+        self.journal.lines.get(id).map_or_else(|| self.property.line(id), Option::as_deref)
     }
 
     fn reservation<'l>(
@@ -133,7 +133,7 @@ impl Deciding<'_> {
             status: status.status,
             arrival: placement.nights.first,
             departure: placement.nights.end,
-            room: room.unwrap_or_else(|| "".into()),
+            room: room.unwrap_or_default(),
             lines: stay.lines.clone(),
             references: references.into_iter().map(Into::into).collect(),
             amount: stay.money.map(|m| m.amount),
@@ -192,7 +192,7 @@ impl Deciding<'_> {
     /// Whether a stay of this record occupied the night before it.
     fn was_occupied(&self, night: &Night) -> bool {
         let on = |stay: &Stay| stay.counted == night.0 && stay.occupied().is_some_and(|days| days.contains(night.1));
-        self.before.values().flatten().any(on)
+        self.before.values().flatten().any(|stay| on(stay))
     }
 
     /// Rule 23: the order of a record's rows, and their numbers.
@@ -208,11 +208,11 @@ impl Deciding<'_> {
 
     fn conflict(&self, draft: Draft) -> ConflictRow {
         let (room_type, date, stay) = match draft.about {
-            About::Night((room_type, date)) => (room_type, date, "".into()),
+            About::Night((room_type, date)) => (room_type, date, Arc::default()),
             About::Stay(id) => {
-                let placement = self.property.stays.get(&id).and_then(|s| Some((s, s.placement.as_ref()?)));
-                let (room_type, date) =
-                    placement.map_or_else(|| ("".into(), Day::EPOCH), |(s, p)| (s.counted.clone(), p.nights.first));
+                let placement = self.property.stay(&id).and_then(|s| Some((s, s.placement.as_ref()?)));
+                let (room_type, date) = placement
+                    .map_or_else(|| (Arc::default(), Day::EPOCH), |(s, p)| (s.counted.clone(), p.nights.first));
                 (room_type, date, id)
             }
         };
@@ -225,7 +225,7 @@ impl Deciding<'_> {
             decision: draft.decision,
             field: draft.field,
             claims: draft.claims,
-            winner_source: draft.winner.unwrap_or_else(|| "".into()),
+            winner_source: draft.winner.unwrap_or_default(),
             winner_value: draft.winner_value,
             rule_id: draft.rule,
             rule_set: self.setup.rule_set.clone(),

@@ -40,7 +40,7 @@ impl Explained {
             question.answer(verdict.unwrap_or_else(|| Err(crate::policy::Fault("no answer".into()))))
         } else {
             let winner = Some(0).filter(|_| !question.claims.is_empty());
-            Answer { winner, rule: "".into(), reason: "".into(), contested: false }
+            Answer { winner, rule: Arc::default(), reason: Arc::default(), contested: false }
         };
         let Answer { winner, rule, reason, contested } = answer;
         Explained { field: field.into(), claims: question.claims, value, winner, rule, reason, contested }
@@ -62,7 +62,7 @@ pub fn room_night(property: &Property, policy: &mut dyn Policy, night: &Night) -
 
 /// Status, placement, money and guests of a stay, where anybody claims them.
 pub fn stay(property: &Property, policy: &mut dyn Policy, stay: &Stay) -> Vec<Explained> {
-    let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|id| property.lines.get(id)).collect();
+    let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|id| property.line(id)).collect();
     lines.sort_by(|a, b| a.source().cmp(b.source()));
     let fields = [StayField::Status, StayField::Placement, StayField::Money, StayField::Guests];
     fields

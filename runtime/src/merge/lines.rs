@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::apply::{Apply, Refusal};
 use super::order::{Judgement, Stamp, content_hash};
-use super::state::{Line, LineField, LineId, ReservationId, line_id, reservation_id};
+use super::state::{Line, LineField, LineId, ReservationId, line_id, reservation_id, reservation_of};
 use crate::change::{LineChange, Reference};
 use crate::types::{Day, Revision, Status};
 
@@ -41,13 +41,14 @@ impl Apply<'_> {
         let id = line_id(&reservation, &change.line);
         let booking = change.status != Some(Status::Cancelled);
         if self.by_content(revision)
-            && self.property.lines.get(&id).is_some_and(|l| l.contents.knows(content, booking, self.reset))
+            && self.property.line(&id).is_some_and(|l| l.contents.knows(content, booking, self.reset))
         {
             self.mention(&id);
             return Ok(());
         }
         let before = std::mem::take(&mut self.tally);
-        self.merge_line(&reservation, &id, change, self.stamp(revision))?;
+        let turn = self.merge_line(&reservation, &id, change, self.stamp(revision))?;
+        self.turn_reservation(&reservation, &[turn], std::slice::from_ref(&id));
         if revision.is_none() && self.tally.taken {
             let (position, reset) = (self.incoming.position, self.reset);
             self.line(&id).contents.merged(content, booking, position, reset);
@@ -84,7 +85,12 @@ impl Apply<'_> {
             turns.push(self.merge_status(line, Status::Cancelled, stamp)?);
         }
         self.raise_floor(&id, stamp)?;
-        self.remember_replacement(&id, &turns, stamp, (content, booking));
+        self.turn_reservation(&id, &turns, &listed);
+        if revision.is_none() && self.tally.taken {
+            let (position, reset) = (stamp.position, self.reset);
+            let contents = &mut self.journal.reservation(self.property, &id).contents;
+            contents.merged(content, booking, position, reset);
+        }
         self.tally.add(before);
         Ok(())
     }
@@ -102,23 +108,22 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Keeps the replacement's content, to know a redelivery.
-    fn remember_replacement(
-        &mut self,
-        id: &ReservationId,
-        turns: &[Turn],
-        stamp: Stamp<'_>,
-        (content, booking): (u64, bool),
-    ) {
-        let reset = self.reset;
+    /// What became of its lines also tells which whole contents of the reservation are redeliveries (rule 1): after a
+    /// cancellation no booking from before comes back, and once something is booked the next cancellation counts.
+    fn turn_reservation(&mut self, id: &ReservationId, turns: &[Turn], about: &[LineId]) {
+        if self.property.reservations.get(id).is_none_or(|known| known.contents.is_empty()) {
+            return;
+        }
+        let booked = self.tally.taken && about.iter().any(|l| self.property.line(l).is_some_and(|l| !l.is_cancelled()));
+        let (position, reset) = (self.incoming.position, self.reset);
         let contents = &mut self.journal.reservation(self.property, id).contents;
         if turns.contains(&Turn::Cancelled) {
-            contents.cancelled(stamp.position, reset);
+            contents.cancelled(position, reset);
         } else if turns.contains(&Turn::Reinstated) {
-            contents.reinstated(stamp.position, reset);
+            contents.reinstated(position, reset);
         }
-        if stamp.revision.is_none() && self.tally.taken {
-            contents.merged(content, booking, stamp.position, reset);
+        if booked {
+            contents.booked(position, reset);
         }
     }
 
@@ -135,7 +140,8 @@ impl Apply<'_> {
         forgotten.sort();
         for line in &forgotten {
             let stamp = self.stamp(None);
-            self.merge_status(line, Status::Cancelled, stamp)?;
+            let turn = self.merge_status(line, Status::Cancelled, stamp)?;
+            self.turn_reservation(&reservation_of(line), &[turn], &[]);
         }
         Ok(())
     }

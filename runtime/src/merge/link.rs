@@ -31,7 +31,7 @@ pub(super) fn connected(property: &Property, seeds: impl IntoIterator<Item = Lin
         }
         let mut set = vec![seed];
         let mut next = 0;
-        while let Some(line) = set.get(next).and_then(|id| property.lines.get(id)) {
+        while let Some(line) = set.get(next).and_then(|id| property.line(id)) {
             next += 1;
             for reference in line.references.value.iter().filter(|r| links(r)) {
                 if followed.insert(reference) {
@@ -39,7 +39,7 @@ pub(super) fn connected(property: &Property, seeds: impl IntoIterator<Item = Lin
                 }
             }
         }
-        set.sort_by_key(|id| property.lines.get(id).map(|l| l.first));
+        set.sort_by_key(|id| property.line(id).map(|l| l.first));
         sets.push(set);
     }
     sets

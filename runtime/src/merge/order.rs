@@ -167,6 +167,17 @@ impl Contents {
         self.current.clear();
     }
 
+    /// Something is booked again, or for the first time: the next cancellation counts.
+    pub fn booked(&mut self, position: Offset, reset: Option<Offset>) {
+        self.turn(position, reset);
+        self.current.retain(|(_, booking)| *booking);
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.past.is_empty()
+    }
+
     fn turn(&mut self, position: Offset, reset: Option<Offset>) {
         if self.forgotten(reset) {
             *self = Contents::default();

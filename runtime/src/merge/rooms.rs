@@ -57,13 +57,14 @@ impl Deciding<'_> {
 
     /// The nights of stays that the policy can rank again: they may have been free while it could not.
     fn ranked_again(&self) -> Vec<Night> {
-        let failed = |stay: &&Option<Stay>| stay.as_ref().is_some_and(|s| s.rank.as_ref().is_some_and(|r| r.fault));
+        let failed =
+            |stay: &&Option<Box<Stay>>| stay.as_ref().is_some_and(|s| s.rank.as_ref().is_some_and(|r| r.fault));
         let again = self.before.iter().filter(|(id, before)| failed(before) && !self.faulty(id));
         again.filter_map(|(id, _)| self.stay(id)).flat_map(nights_of).collect()
     }
 
     fn stay(&self, id: &StayId) -> Option<&Stay> {
-        self.property.stays.get(id)
+        self.property.stay(id)
     }
 
     fn order(&self, stay: &Stay) -> Order {
@@ -77,7 +78,7 @@ impl Deciding<'_> {
     }
 
     fn order_since(&self, stay: &Stay, since: Offset) -> Order {
-        let first = stay.lines.first().and_then(|l| self.property.lines.get(l)).map_or((0, 0), |l| l.first);
+        let first = stay.lines.first().and_then(|l| self.property.line(l)).map_or((0, 0), |l| l.first);
         let priority = stay.rank.as_ref().map_or(i32::MIN, |r| r.priority);
         (Reverse(stay.in_house()), Reverse(priority), since, first, stay.id.clone())
     }
@@ -153,7 +154,7 @@ impl Deciding<'_> {
                     Rank { in_house, priority: ranking.priority, rule: ranking.rule, fault }
                 }
                 _ => {
-                    let before = self.before.get(&id).and_then(Option::as_ref).and_then(|s| s.rank.as_ref());
+                    let before = self.before.get(&id).and_then(Option::as_deref).and_then(|s| s.rank.as_ref());
                     let priority = before.map_or(i32::MIN, |r| r.priority);
                     Rank { in_house, priority, rule: FAULT_RULE.into(), fault: !in_house }
                 }
@@ -175,7 +176,7 @@ impl Deciding<'_> {
         let mut uses: BTreeMap<Arc<str>, Vec<Days>> = BTreeMap::new();
         for (id, before) in &self.before {
             let now = self.stay(id).and_then(claim);
-            for (room, nights) in before.as_ref().and_then(claim).iter().chain(&now) {
+            for (room, nights) in before.as_deref().and_then(claim).iter().chain(&now) {
                 uses.entry(room.clone()).or_default().push(*nights);
             }
             let lost = self.stay(id).and_then(|s| s.lost_room.as_ref());
@@ -235,7 +236,7 @@ impl Deciding<'_> {
         }
         let claims = [id, holder].into_iter().filter_map(|id| self.audit_claim(id)).collect();
         let winner = self.stay(holder).and_then(|s| s.status.as_ref()).map(|s| s.source.clone());
-        let rule = self.stay(holder).and_then(|s| s.rank.as_ref()).map_or_else(|| "".into(), |r| r.rule.clone());
+        let rule = self.stay(holder).and_then(|s| s.rank.as_ref()).map_or_else(Arc::default, |r| r.rule.clone());
         self.drafts.push(Draft {
             about: About::Stay(id.clone()),
             kind: ConflictKind::Room,
@@ -262,7 +263,7 @@ impl Deciding<'_> {
     fn count_types(&mut self) {
         let position = self.incoming.position;
         for id in self.before.keys() {
-            let Some(stay) = self.property.stays.get(id) else { continue };
+            let Some(stay) = self.property.stay(id) else { continue };
             let Some(placement) = &stay.placement else { continue };
             let room = placement.room.as_ref().filter(|_| stay.lost_room.is_none());
             let counted = room
@@ -287,7 +288,7 @@ impl Deciding<'_> {
         let mut served: HashSet<StayId> = HashSet::new();
         let mut settled: Vec<(StayId, Outcome)> = Vec::new();
         for (_, id) in &wanting {
-            let before = self.before.get(id).and_then(Option::as_ref);
+            let before = self.before.get(id).and_then(Option::as_deref);
             let same = before.is_some_and(|b| rooms_claim(b) == self.stay(id).and_then(rooms_claim));
             if same && before.is_some_and(Stay::is_accepted) {
                 served.insert(id.clone());
@@ -303,7 +304,7 @@ impl Deciding<'_> {
                 let before = self.before.get(*p).and_then(Option::as_ref);
                 !served.contains(*p) && before.is_some_and(|b| rooms_claim(b) == claim)
             });
-            let before = self.before.get(&id).and_then(Option::as_ref);
+            let before = self.before.get(&id).and_then(Option::as_deref);
             let held = lines.iter().any(|l| self.held.contains_key(l));
             if let Some(predecessor) = predecessor {
                 served.insert(predecessor.clone());
@@ -497,7 +498,7 @@ impl Deciding<'_> {
                 claims,
                 winner: winner.and_then(|w| self.stay(w)).and_then(|s| s.status.as_ref()).map(|s| s.source.clone()),
                 winner_value: winner.map(ToString::to_string).unwrap_or_default(),
-                rule: stay.rank.as_ref().map_or_else(|| "".into(), |r| r.rule.clone()),
+                rule: stay.rank.as_ref().map_or_else(Arc::default, |r| r.rule.clone()),
                 reason: self.reason(id, decision, full.as_ref(), lowest.as_ref()),
             });
         }

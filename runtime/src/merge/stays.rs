@@ -23,7 +23,7 @@ impl Deciding<'_> {
         let seeds = reindex_references(self.property, self.journal, touched);
         let mut members: BTreeMap<StayId, (Vec<LineId>, Option<u64>)> = BTreeMap::new();
         for set in connected(self.property, seeds) {
-            let lines: Vec<&Line> = set.iter().filter_map(|id| self.property.lines.get(id)).collect();
+            let lines: Vec<&Line> = set.iter().filter_map(|id| self.property.line(id)).collect();
             let grouping = group(&lines);
             let doubt = grouping.doubt.then(|| content_hash(&set.iter().collect::<BTreeSet<_>>()));
             if let Some(doubt) = doubt {
@@ -43,13 +43,13 @@ impl Deciding<'_> {
     /// One row per set of lines of which nobody can say what belongs together.
     fn note_doubt(&mut self, set: &[LineId], doubt: u64) {
         let known = |id: &LineId| {
-            let stay = self.property.index.stay_of.get(id).and_then(|s| self.property.stays.get(s));
+            let stay = self.property.index.stay_of.get(id).and_then(|s| self.property.stay(s));
             stay.and_then(|s| s.doubt) == Some(doubt)
         };
         let (Some(first), false) = (set.first(), set.iter().all(known)) else { return };
         let claims = set
             .iter()
-            .filter_map(|id| self.property.lines.get(id))
+            .filter_map(|id| self.property.line(id))
             .map(|line| AuditClaim {
                 source: line.source().into(),
                 value: line.id.split_once(':').map_or("", |(_, rest)| rest).to_owned(),
@@ -65,7 +65,7 @@ impl Deciding<'_> {
             claims,
             winner: None,
             winner_value: String::new(),
-            rule: "".into(),
+            rule: Arc::default(),
             reason: "these lines share references, but which are the same room cannot be told; none is linked".into(),
         });
     }
@@ -81,11 +81,11 @@ impl Deciding<'_> {
             if let Some(stay) = self.property.stays.get_mut(id) {
                 // What its rows show is kept: they stay, as `merged`.
                 let (shown, outcome) = (stay.shown.clone(), Some(Outcome::Merged));
-                *stay = Stay { shown, outcome, ..Stay::new(id.clone()) };
+                **stay = Stay { shown, outcome, ..Stay::new(id.clone()) };
             }
         }
         for (id, (lines, doubt)) in members {
-            let stay = self.property.stays.entry(id.clone()).or_insert_with(|| Stay::new(id.clone()));
+            let stay = self.property.stays.entry(id.clone()).or_insert_with(|| Box::new(Stay::new(id.clone())));
             stay.lines.clone_from(lines);
             stay.doubt = *doubt;
             for line in lines {
@@ -98,8 +98,8 @@ impl Deciding<'_> {
     fn merge_fields(&mut self, stays: &[StayId]) {
         let mut questions: Vec<(StayId, StayField, Question)> = Vec::new();
         for id in stays {
-            let Some(stay) = self.property.stays.get(id) else { continue };
-            let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.lines.get(l)).collect();
+            let Some(stay) = self.property.stay(id) else { continue };
+            let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.line(l)).collect();
             lines.sort_by(|a, b| a.source().cmp(b.source()));
             for field in [StayField::Status, StayField::Placement, StayField::Money, StayField::Guests] {
                 questions.push((id.clone(), field, question(&self.property.name, self.resets, stay, &lines, field)));
@@ -182,9 +182,9 @@ impl Deciding<'_> {
 
     /// Rule 12: a placement without a room takes the room from the highest source that agrees otherwise.
     fn find_room(&mut self, id: &StayId) {
-        let Some(stay) = self.property.stays.get(id) else { return };
+        let Some(stay) = self.property.stay(id) else { return };
         let Some(placement) = stay.placement.as_ref().filter(|p| p.room.is_none()) else { return };
-        let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.lines.get(l)).collect();
+        let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.line(l)).collect();
         lines.sort_by(|a, b| a.source().cmp(b.source()));
         let placed = |l: &&Line| l.placement.value.complete().filter(|p| p.room.is_some() && p.agrees(placement));
         let candidates: Vec<(&Line, Placement)> = lines.iter().filter_map(|l| Some((*l, placed(l)?))).collect();
@@ -203,7 +203,7 @@ impl Deciding<'_> {
                 let verdict = self.policy.resolve(std::slice::from_ref(&contest)).pop();
                 let verdict = verdict.and_then(Result::ok).and_then(|v| several.get(v.winner));
                 // The policy failed: the room that is published stays, if it is among them.
-                let before = self.before.get(id).and_then(Option::as_ref).and_then(|s| s.placement.as_ref());
+                let before = self.before.get(id).and_then(Option::as_deref).and_then(|s| s.placement.as_ref());
                 let same = || several.iter().find(|(_, p)| before.is_some_and(|b| b.room == p.room));
                 verdict.or_else(same).or(several.first()).and_then(|(_, p)| p.room.clone())
             }
@@ -223,12 +223,12 @@ pub(super) fn name(field: StayField) -> &'static str {
     }
 }
 
-fn line_of<'l>(lines: &'l hashbrown::HashMap<LineId, Line>, ids: &[LineId], source: &str) -> Option<&'l Line> {
-    ids.iter().filter_map(|id| lines.get(id)).find(|line| line.source() == source)
+fn line_of<'l>(lines: &'l hashbrown::HashMap<LineId, Box<Line>>, ids: &[LineId], source: &str) -> Option<&'l Line> {
+    ids.iter().filter_map(|id| lines.get(id)).map(|line| &**line).find(|line| line.source() == source)
 }
 
 fn contest(property: &Arc<str>, subject: Subject, claims: Vec<Claim>) -> Contest {
-    Contest { property: property.clone(), room_type: "".into(), subject, claims }
+    Contest { property: property.clone(), room_type: Arc::default(), subject, claims }
 }
 
 /// The question about one field of a stay; its lines in byte order of the source.
@@ -327,7 +327,7 @@ pub(super) fn text(value: &Claimed) -> String {
 fn reindex_references(property: &mut Property, journal: &Journal, touched: &BTreeSet<LineId>) -> Vec<LineId> {
     let mut seeds: BTreeSet<LineId> = touched.clone();
     for id in touched {
-        let old = journal.lines.get(id).and_then(Option::as_ref).map_or(&[][..], |l| &l.references.value);
+        let old = journal.lines.get(id).and_then(Option::as_deref).map_or(&[][..], |l| &l.references.value);
         let new = property.lines.get(id).map_or(&[][..], |l| &l.references.value);
         for reference in old.iter().filter(|r| links(r) && !new.contains(r)) {
             if let Some(lines) = property.index.references.get_mut(reference) {

@@ -46,15 +46,12 @@ impl Store {
         self.sync().await
     }
 
-    /// Rows that free rooms are acknowledged before rows that take them: whoever reads in between sees a room too
-    /// few, never one too many.
+    /// One insert for rows that free rooms and rows that take them. It arrives month by month, but a month's rows are
+    /// one part, so whoever reads in between sees all of what was decided about a night or nothing: never a room
+    /// too many.
     async fn write_reservations(&self, batches: &[Decided]) -> Result<(), StoreError> {
-        let rows = || batches.iter().flat_map(|batch| &batch.reservations);
-        for taking in [false, true] {
-            let body = encode(rows().filter(|row| row.takes_room() == taking), 256, tables::reservation);
-            self.insert(Insert::new("reservations", tables::RESERVATIONS, body)).await?;
-        }
-        Ok(())
+        let rows = batches.iter().flat_map(|batch| &batch.reservations);
+        self.insert(Insert::new("reservations", tables::RESERVATIONS, encode(rows, 256, tables::reservation))).await
     }
 
     async fn write_room_nights(&self, batches: &[Decided]) -> Result<(), StoreError> {

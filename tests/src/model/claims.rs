@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use concord::change::{Action, Reference, Scope};
 use concord::types::{Day, Money, Revision, Status, Value};
 
+use super::take::Turned;
 use super::{Name, Rejection};
 
 /// When something was said: by its source's revision, if it gives one, and by the log.
@@ -118,6 +119,18 @@ impl Contents {
 
     pub fn reinstated(&mut self) {
         self.current.clear();
+    }
+
+    /// What became of lines of the reservation (or of the line); `booked`: one of them is not cancelled now.
+    pub fn turn(&mut self, turned: Turned, booked: bool) {
+        if turned.cancelled {
+            self.cancelled();
+        } else if turned.reinstated {
+            self.reinstated();
+        }
+        if booked {
+            self.current.retain(|action| !cancels(action));
+        }
     }
 }
 

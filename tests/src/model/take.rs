@@ -29,11 +29,11 @@ impl Tally {
     }
 }
 
-/// What a replacement did to the lines of its reservation.
+/// What a piece did to lines of a reservation.
 #[derive(Clone, Copy, Debug, Default)]
-struct Turned {
-    cancelled: bool,
-    reinstated: bool,
+pub(crate) struct Turned {
+    pub cancelled: bool,
+    pub reinstated: bool,
 }
 
 /// Merges a record into the claims.
@@ -216,7 +216,9 @@ impl Taker<'_> {
         if stamp.by_content() && self.claims.lines[at].contents.repeats(action) {
             return Ok(Tally::default());
         }
-        let (tally, _) = self.line_pieces(stamp, at, change)?;
+        let (tally, turned) = self.line_pieces(stamp, at, change)?;
+        let booked = tally.taken && !self.claims.lines[at].cancelled();
+        self.turn_reservation(&key, turned, booked);
         if tally.taken && stamp.revision.is_none() {
             self.claims.lines[at].contents.current.push(action.clone());
         }
@@ -311,17 +313,22 @@ impl Taker<'_> {
                 add(self.line_pieces(stamp, at, &cancellation(&line))?);
             }
         }
+        let live = |line: &Line| lines.iter().any(|listed| listed.line == line.key.2) && !line.cancelled();
+        let of = |line: &&Line| line.key.0 == key.0 && line.key.1 == key.1;
+        let booked = self.claims.lines.iter().filter(of).any(live);
         let reservation = self.claims.reservations.entry(key).or_default();
         tally.count(set(reservation.floor.get_or_insert_default(), stamp, Status::Cancelled)?);
-        if turned.cancelled {
-            reservation.contents.cancelled();
-        } else if turned.reinstated {
-            reservation.contents.reinstated();
-        }
+        reservation.contents.turn(turned, tally.taken && booked);
         if tally.taken && stamp.revision.is_none() {
             reservation.contents.current.push(action.clone());
         }
         Ok(tally)
+    }
+
+    fn turn_reservation(&mut self, (source, reservation, _): &LineKey, turned: Turned, booked: bool) {
+        if let Some(known) = self.claims.reservations.get_mut(&(source.clone(), reservation.clone())) {
+            known.contents.turn(turned, booked);
+        }
     }
 
     // Snapshots (rule 6)
@@ -349,10 +356,15 @@ impl Taker<'_> {
         for key in claims.into_iter().filter(|key| !mentions.iter().any(|action| names_claim(action, key))) {
             self.claim_inventory(&stamp, key, None)?;
         }
+        let mut turns = Vec::new();
         for line in self.claims.lines.iter_mut().filter(|line| line.key.0 == self.source && !line.cancelled()) {
             if !mentions.iter().any(|action| names_line(action, &line.key)) {
-                set_status(line, &stamp, Status::Cancelled)?;
+                let (_, turned) = set_status(line, &stamp, Status::Cancelled)?;
+                turns.push((line.key.clone(), turned));
             }
+        }
+        for (key, turned) in turns {
+            self.turn_reservation(&key, turned, false);
         }
         Ok(Tally { taken: true, stale: false })
     }

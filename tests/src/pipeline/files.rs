@@ -25,11 +25,8 @@ impl Files {
         let directory = tempfile::tempdir().expect("temporary directory");
         let files = Files { directory };
         files.overlay(&golden_dir());
-        for plugin in ["native", "precedence"] {
-            let file = format!("{plugin}.wasm");
-            let from = plugins_dir().join(&file);
-            std::fs::copy(&from, files.path(&file))
-                .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask guests` makes it", from.display()));
+        for plugin in ["native.wasm", "precedence.wasm"] {
+            files.plugin(plugin);
         }
         files
     }
@@ -38,7 +35,27 @@ impl Files {
     pub fn with(folder: &Path) -> Files {
         let files = Files::new();
         files.overlay(folder);
+        files.plugins_named();
         files
+    }
+
+    fn plugin(&self, file: &str) {
+        let from = plugins_dir().join(file);
+        std::fs::copy(&from, self.path(file))
+            .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask guests` makes it", from.display()));
+    }
+
+    /// The plugins that the case's files name beside the defaults': `plugin = "opentravel.wasm"`.
+    fn plugins_named(&self) {
+        let entries = std::fs::read_dir(self.directory.path()).expect("directory");
+        for entry in entries.map(|entry| entry.expect("entry").path()) {
+            if entry.extension().is_none_or(|ending| ending != "toml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&entry).expect("text");
+            let named = text.lines().filter_map(|line| line.strip_prefix("plugin = \"")?.strip_suffix('"'));
+            named.filter(|plugin| !self.path(plugin).exists()).for_each(|plugin| self.plugin(plugin));
+        }
     }
 
     fn overlay(&self, folder: &Path) {

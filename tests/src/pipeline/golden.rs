@@ -6,6 +6,8 @@
 //! ```text
 //! {"source": "pms", "delivery": {...}}           a delivery; also "raw": "text", "id": "...", "attributes": {...},
 //!                                                "partition": 1 where it does not belong
+//! {"source": "ota", "file": "new.xml"}           a delivery from a file of the case; XML by its name. With
+//!                                                "but": {"old": "new"}, each old text (which must be there) replaced
 //! {"apply": {"rules.toml": "rules-2.toml"}}      a configuration with these files in place of those
 //! {"tick": "2026-01-31T00:00:00Z"}               partition time
 //! {"reset": "pms"}                               the source begins anew
@@ -15,12 +17,13 @@
 //! Lines that begin with `//` say what happens. `CONCORD_GOLDEN=refresh` writes `expected.txt` anew: read what changed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use concord::config::Tuning;
+use concord::config::{DEFAULT_PARTITIONS, Tuning};
 use concord::deliver::Deliverer;
 use concord::event::{self, Control, Parsed};
-use concord::log::{NewRecord, Offset, Partition};
+use concord::log::{Log, NewRecord, Offset, Partition};
 use concord::plugin::Delivery;
 use concord::worker::checkpoint::Counts;
 use serde_json::value::RawValue;
@@ -35,6 +38,9 @@ struct Line {
     source: Option<String>,
     delivery: Option<Box<RawValue>>,
     raw: Option<String>,
+    file: Option<String>,
+    #[serde(default)]
+    but: BTreeMap<String, String>,
     id: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
@@ -56,7 +62,7 @@ impl Input {
     pub fn read(folder: &Path) -> Input {
         let files = Files::with(folder);
         let text = std::fs::read_to_string(folder.join("input.jsonl")).expect("input.jsonl");
-        let mut builder = Builder::new(files);
+        let mut builder = Builder::new(files, folder);
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("//"));
         for (number, line) in (1..).zip(lines) {
             let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("line {number}: {error}"));
@@ -69,6 +75,7 @@ impl Input {
 /// Makes records of lines.
 struct Builder {
     files: Files,
+    folder: PathBuf,
     partitions: Vec<Vec<NewRecord>>,
     labels: Labels,
     deliverers: BTreeMap<String, Deliverer>,
@@ -79,11 +86,12 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(files: Files) -> Builder {
-        let partitions = files.pipeline().log.partitions as usize;
+    fn new(files: Files, folder: &Path) -> Builder {
+        let partitions = files.pipeline().log.partitions.unwrap_or(DEFAULT_PARTITIONS) as usize;
         let (labels, deliverers, places) = Default::default();
         let partitions = vec![Vec::new(); partitions];
-        let mut builder = Builder { files, partitions, labels, deliverers, places, configured: None };
+        let mut builder =
+            Builder { files, folder: folder.to_owned(), partitions, labels, deliverers, places, configured: None };
         builder.apply(0);
         builder
     }
@@ -140,16 +148,29 @@ impl Builder {
         self.delivery(number, line);
     }
 
+    /// A file of the case with some of its text replaced.
+    fn file(&self, number: usize, file: &str, but: &BTreeMap<String, String>) -> String {
+        let path = self.folder.join(file);
+        let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for (old, new) in but {
+            assert!(text.contains(old.as_str()), "line {number}: {file} holds no `{old}`");
+            text = text.replace(old.as_str(), new);
+        }
+        text
+    }
+
     fn delivery(&mut self, number: usize, line: Line) {
         let source = line.source.unwrap_or_else(|| panic!("line {number}: no source"));
-        let body = line.delivery.map(|json| json.get().to_owned()).or(line.raw);
+        let from_file = line.file.as_ref().map(|file| self.file(number, file, &line.but));
+        let body = line.delivery.map(|json| json.get().to_owned()).or(line.raw).or(from_file);
         let body = body.unwrap_or_else(|| panic!("line {number}: no delivery"));
         if !self.deliverers.contains_key(&source) {
             let deliverer = deliverer(&self.files, &source, self.partitions.len() as u32);
             self.deliverers.insert(source.clone(), deliverer);
         }
+        let is_xml = line.file.is_some_and(|file| file.ends_with(".xml"));
         let delivery = Delivery {
-            content_type: "application/json".to_owned(),
+            content_type: if is_xml { "application/xml" } else { "application/json" }.to_owned(),
             attributes: line.attributes.into_iter().collect(),
             body: body.into(),
         };
@@ -204,6 +225,27 @@ pub async fn check(lease: &Lease, name: &str) {
     let dead = straight.rows("dead_letters").len() as u64;
     assert_eq!(counts.dead_letters, dead, "{name}: dead letters counted and written");
     compare(&folder.join("expected.txt"), &text);
+}
+
+/// Whether a case has the same tables when its log stands elsewhere and workers share the partitions: one for each
+/// handle on that log.
+pub async fn check_on<L: Log>(lease: &Lease, name: &str, log_of: impl AsyncFnOnce(&[Vec<NewRecord>]) -> Vec<Arc<L>>) {
+    let (log, straight, _) = straight(lease, &Input::read(&golden_dir().join(name))).await;
+    let log: Vec<Vec<NewRecord>> = log.into_iter().map(|records| records.into_iter().map(again).collect()).collect();
+    let handles = log_of(&log).await;
+    let (database, of) = (Database::fresh(lease), handles.len());
+    let mut workers = tokio::task::JoinSet::new();
+    for (index, handle) in handles.into_iter().enumerate() {
+        let shared = process(handle, &database, &format!("worker-{index}"), Tuning::default()).await;
+        let share: Vec<Partition> = (0..log.len() as Partition).filter(|p| *p as usize % of == index).collect();
+        workers.spawn(async move { until_idle_on(&shared, share).await });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.expect("no panic").expect("a run to the end");
+    }
+    let store = database.store().await;
+    dump::check(&store, log.len() as u32).await;
+    straight.assert_same(&Dump::read(&store).await, &format!("{name}: embedded (-) and elsewhere (+)"));
 }
 
 fn again(record: concord::log::Record) -> NewRecord {

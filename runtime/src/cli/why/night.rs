@@ -59,7 +59,7 @@ pub async fn explain(store: &Store, mut known: Known, date: Day, room_type: Opti
 
 /// Stays whose placement covers the night, whether they occupy it or not.
 fn stays_on<'k>(known: &'k Known, room_type: &'k str, date: Day) -> impl Iterator<Item = &'k Stay> {
-    known.property.stays.values().filter(move |stay| {
+    known.property.stays.values().map(|stay| &**stay).filter(move |stay| {
         !stay.lines.is_empty()
             && *stay.counted == *room_type
             && stay.placement.as_ref().is_some_and(|placement| placement.nights.contains(date))
@@ -70,7 +70,7 @@ fn stays_on<'k>(known: &'k Known, room_type: &'k str, date: Day) -> impl Iterato
 fn room_types(known: &Known, date: Day, only: Option<&str>) -> BTreeSet<Arc<str>> {
     let claimed = known.property.nights.keys().filter(|(_, day)| *day == date).map(|(room_type, _)| room_type.clone());
     let covers = |stay: &&Stay| stay.placement.as_ref().is_some_and(|placement| placement.nights.contains(date));
-    let occupied = known.property.stays.values().filter(covers).map(|stay| stay.counted.clone());
+    let occupied = known.property.stays.values().map(|stay| &**stay).filter(covers).map(|stay| stay.counted.clone());
     claimed.chain(occupied).filter(|room_type| only.is_none_or(|only| **room_type == *only)).collect()
 }
 

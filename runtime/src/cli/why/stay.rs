@@ -120,7 +120,7 @@ pub async fn explain_reservation(store: &Store, known: Known, id: &Arc<str>) -> 
 }
 
 pub async fn explain_stay(store: &Store, known: Known, id: &StayId) -> Result<StaysWhy> {
-    let lines = known.property.stays.get(id).map(|stay| stay.lines.clone()).unwrap_or_default();
+    let lines = known.property.stay(id).map(|stay| stay.lines.clone()).unwrap_or_default();
     explain(store, known, format!("stay {id}"), lines, vec![id.clone()]).await
 }
 
@@ -137,7 +137,7 @@ async fn explain(
     }
     let mut explained = Vec::new();
     for id in &stays {
-        if let Some(stay) = known.property.stays.get(id).cloned() {
+        if let Some(stay) = known.property.stay(id).cloned() {
             explained.push(one(store, &mut known, &stay).await?);
         }
     }
@@ -147,7 +147,7 @@ async fn explain(
         .map(|line| LineWhy {
             line: line.to_string(),
             stay: stay_of(line),
-            first_offset: known.property.lines.get(line).map_or(0, |l| l.first.0),
+            first_offset: known.property.line(line).map_or(0, |l| l.first.0),
         })
         .collect();
     let mut ids: BTreeSet<String> = stays.iter().chain(&lines).map(ToString::to_string).collect();
@@ -190,7 +190,7 @@ async fn one(store: &Store, known: &mut Known, stay: &Stay) -> Result<StayWhy> {
 }
 
 fn shared_references(known: &Known, stay: &Stay) -> Vec<String> {
-    let lines = || stay.lines.iter().filter_map(|line| known.property.lines.get(line));
+    let lines = || stay.lines.iter().filter_map(|line| known.property.line(line));
     let all: BTreeSet<String> = lines()
         .flat_map(|line| line.references.value.iter().filter(|r| links(r)))
         .filter(|reference| lines().filter(|line| line.references.value.contains(reference)).count() > 1)

@@ -4,7 +4,7 @@
 //! for a booking, so that a harmless record is easy to write.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "normalizer" });
@@ -21,6 +21,8 @@ struct Hostile;
 
 /// Set by `sulk`: this instance answers nothing any more.
 static SULKING: AtomicBool = AtomicBool::new(false);
+/// How often this instance was told to `count`.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 impl Guest for Hostile {
     fn describe() -> Description {
@@ -94,6 +96,7 @@ fn answer(event: &Event, words: &[&str]) -> Result<Said, String> {
             SULKING.store(true, Ordering::Relaxed);
             vec![booking(&event.id)]
         }
+        "count" => vec![booking(&COUNT.fetch_add(1, Ordering::Relaxed).to_string())],
         "hoard" => {
             std::mem::forget(black_box(vec![1_u8; 8 << 20]));
             vec![booking(&event.id)]

@@ -58,7 +58,7 @@ pub fn pipeline(dir: &Path, properties: u64, limits: &str) -> Result<Pipeline> {
     }
     let file = dir.join("pipeline.toml");
     std::fs::write(&file, text)?;
-    let pipeline = Pipeline::open(&file)?;
+    let pipeline = Pipeline::open(&PipelineArgument::file(&file))?;
     pipeline.prepare()?;
     Ok(pipeline)
 }
@@ -80,7 +80,7 @@ impl Open {
         let key = pipeline.key()?;
         if log.bounds(0).await?.1 == 0 {
             let proposal = Proposal::read(&pipeline.file)?;
-            log.append(0, configuration_records(&proposal, &key, "bench", Some("bench"))?).await?;
+            log.append(0, configuration_records(&proposal, None, &key, "bench", Some("bench"))?).await?;
         }
         let host = pipeline.host()?;
         let tuning = pipeline.file.tuning;

@@ -70,6 +70,28 @@ fn r01_a_second_cancellation_counts() {
 }
 
 #[test]
+fn r01_a_second_cancellation_of_the_whole_counts_whatever_booked_in_between() {
+    let whole = Log::new()
+        .hashed("ota", [replace("a", [booked("1", 1, 3)])])
+        .hashed("ota", [replace("a", [])])
+        .hashed("ota", [replace("a", [])])
+        .hashed("ota", [replace("a", [booked("2", 5, 6)])])
+        .hashed("ota", [replace("a", [booked("1", 1, 3)])])
+        .hashed("ota", [replace("a", [])]);
+    assert_eq!(outcomes(&whole.run()), "mmdmdm");
+    assert_eq!(verdicts(&whole.run()), ["ota:a/1 cancelled", "ota:a/2 cancelled"]);
+    let line_of = |name: &str| booked(name, 1, 3).of("a");
+    let by_line = Log::new()
+        .hashed("ota", [replace("a", [])])
+        .hashed("ota", [line_of("1")])
+        .hashed("ota", [replace("a", [])])
+        .hashed("ota", [line_of("1")])
+        .hashed("ota", [replace("a", [])]);
+    assert_eq!(outcomes(&by_line.run()), "mmmdd");
+    assert_eq!(verdicts(&by_line.run()), ["ota:a/1 cancelled"]);
+}
+
+#[test]
 fn r01_content_since_the_last_cancellation_is_a_duplicate_though_other_content_came_between() {
     let guests = |n: u32| LineChange { guests: Some(n), ..booked("a", 1, 3) }.set();
     let log = Log::new().hashed("ota", [guests(1)]).hashed("ota", [guests(2)]).hashed("ota", [guests(1)]);
@@ -249,9 +271,9 @@ fn r05_without_a_revision_a_replacement_is_compared_as_a_whole() {
     assert_eq!(outcomes(&log.run()), "mmd");
     assert_eq!(verdicts(&log.run()), ["pms:r/1 accepted", "pms:r/2 cancelled"]);
     let empty = || [replace("r", [])];
-    let log = Log::new().hashed("pms", empty()).hashed("pms", [booked("1", 1, 2).of("r")]).hashed("pms", empty());
-    assert_eq!(outcomes(&log.run()), "mmd");
-    assert_eq!(verdicts(&log.run()), ["pms:r/1 accepted"]);
+    let log = Log::new().hashed("pms", empty()).hashed("pms", empty()).hashed("pms", [booked("1", 1, 2).of("r")]);
+    assert_eq!(outcomes(&log.run()), "mdm");
+    assert_eq!(outcomes(&log.hashed("pms", empty()).run()), "mdmm", "a line was booked: cancelling it counts (rule 1)");
 }
 
 #[test]

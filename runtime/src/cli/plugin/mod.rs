@@ -1,13 +1,16 @@
-//! `concord plugin inspect`: whether a component is fit to be a plugin, and what it says of itself.
+//! `concord plugin`: whether a component is fit to be a plugin, what it says of itself, and whether it does what
+//! every normalizer owes.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Found, print};
+use super::{Found, open, print};
 use crate::config::Limits;
 use crate::plugin::{Host, LoadError};
 use crate::worker::active::plugin_limits;
+
+mod test;
 
 const EXAMPLES: &str = "Examples:
   concord plugin inspect plugins/opera.wasm
@@ -20,6 +23,9 @@ pub enum Command {
     /// Say what a component is, what it imports, and whether Concord would load it
     #[command(after_help = EXAMPLES)]
     Inspect(Arguments),
+    /// Try a normalizer on a folder of cases, and on damaged copies of them
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -33,7 +39,13 @@ pub struct Arguments {
 }
 
 pub fn run(command: Command) -> Result<Found> {
-    let Command::Inspect(arguments) = command;
+    match command {
+        Command::Inspect(arguments) => inspect_all(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+    }
+}
+
+fn inspect_all(arguments: &Arguments) -> Result<Found> {
     let scratch = Scratch::new()?;
     let host = Host::new(scratch.path())?;
     let mut found = Found::Fine;
@@ -96,7 +108,7 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     pub fn new() -> Result<Scratch> {
         use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("concord-{}-{}", std::process::id(), super::open::secret()?));
+        let path = std::env::temp_dir().join(format!("concord-{}-{}", std::process::id(), open::secret()?));
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)
