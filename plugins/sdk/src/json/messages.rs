@@ -1,0 +1,136 @@
+//! What every normalizer of JSON messages does the same way: take a delivery apart, find each part's hotel and date, clean it,
+//! and read one part per record.
+//!
+//! A format fills in [`Messages`]. Does not know any format.
+
+use super::{At, Cleaner, Document, parse};
+use crate::xml::UNPLACED;
+use crate::{Change, Day, Delivery, Event, Rejection, Routed, Said, stay};
+
+/// The attributes of a delivery or an event: name and value.
+pub type Attributes<'a> = &'a [(String, String)];
+
+/// A format of JSON messages.
+pub trait Messages {
+    /// The source's settings.
+    type Settings;
+
+    /// What does not reach the log.
+    const CLEANER: Cleaner<'static>;
+
+    /// The parts of a delivery: the document itself, or elements of one list in it. At least one.
+    ///
+    /// # Errors
+    /// When it is no message of this format, or holds no part.
+    fn parts<'j>(root: At<'j>, settings: &Self::Settings) -> Result<Vec<At<'j>>, Rejection>;
+
+    /// The hotel of a part, in the source's own code.
+    ///
+    /// # Errors
+    /// When nothing names it.
+    fn property(
+        root: At<'_>,
+        part: At<'_>,
+        attributes: Attributes<'_>,
+        settings: &Self::Settings,
+    ) -> Result<String, Rejection>;
+
+    /// The earliest arrival or night of a part, where one can be read.
+    fn date(root: At<'_>, part: At<'_>, settings: &Self::Settings) -> Option<Day>;
+
+    /// What a part says.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    fn changes(root: At<'_>, part: At<'_>, settings: &Self::Settings) -> Result<Vec<Change>, Rejection>;
+}
+
+/// The parts of a delivery with their places.
+///
+/// # Errors
+/// Where the delivery cannot be read, or its only part names no hotel, and there is nothing to hide in it.
+pub fn split<M: Messages>(settings: &M::Settings, delivery: &Delivery) -> Result<Vec<Routed>, Rejection> {
+    let document = parse(&delivery.body);
+    let read = document.as_ref().map_err(Clone::clone).and_then(|document| routed::<M>(settings, delivery, document));
+    read.or_else(|rejection| hidden(&M::CLEANER, delivery, document.as_ref().ok(), rejection))
+}
+
+fn routed<M: Messages>(
+    settings: &M::Settings,
+    delivery: &Delivery,
+    document: &Document<'_>,
+) -> Result<Vec<Routed>, Rejection> {
+    let root = document.root();
+    let parts = M::parts(root, settings)?;
+    let bodies = M::CLEANER.each(root, &parts);
+    let place = |(part, body): (&At<'_>, String)| {
+        let property = M::property(root, *part, &delivery.attributes, settings);
+        let property = M::CLEANER.placed(property, *part, parts.len())?;
+        let date = M::date(root, *part, settings).unwrap_or(0);
+        Ok(Routed { property, date, body: Some(body.into_bytes()) })
+    };
+    parts.iter().zip(bodies).map(place).collect()
+}
+
+/// A delivery that is refused goes into the log as it is, to be looked at. If that would carry a card into the log, it goes
+/// there cleaned.
+///
+/// # Errors
+/// The rejection, where there is nothing to hide.
+pub fn hidden(
+    cleaner: &Cleaner<'_>,
+    delivery: &Delivery,
+    document: Option<&Document<'_>>,
+    rejection: Rejection,
+) -> Result<Vec<Routed>, Rejection> {
+    let cleaned = match document {
+        Some(document) => cleaner.hides(document.root()).then(|| cleaner.written(document.root())),
+        None => unreadable(&delivery.body),
+    };
+    let cleaned = cleaned.ok_or(rejection)?;
+    Ok(vec![Routed { property: UNPLACED.to_owned(), date: 0, body: Some(cleaned.into_bytes()) }])
+}
+
+/// A text that is no JSON, with nines in place of the digits of cards: so that it is wrong in the same place as before.
+fn unreadable(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let masked = stay::cards_masked(&text)?;
+    let nine = |(old, new): (char, char)| if old == new { old } else { '9' };
+    Some(text.chars().zip(masked.chars()).map(nine).collect())
+}
+
+/// What a record says.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn said<M: Messages>(settings: &M::Settings, event: &Event) -> Result<Said, Rejection> {
+    let document = parse(&event.body)?;
+    let root = document.root();
+    let parts = M::parts(root, settings)?;
+    let [part] = parts[..] else {
+        return Err(root.reject(format_args!("a record of the log holds one part, and this one {}", parts.len())));
+    };
+    let property = M::property(root, part, &event.attributes, settings)?;
+    Ok(Said { property, changes: M::changes(root, part, settings)? })
+}
+
+/// The hotel that the message names; else the one of the transport (attribute `property`); else the one of the settings.
+///
+/// # Errors
+/// When none of them names it; `key` is where the message would.
+pub fn hotel(
+    part: At<'_>,
+    key: &str,
+    attributes: Attributes<'_>,
+    setting: Option<&String>,
+) -> Result<String, Rejection> {
+    if let Some(found) = part.find(key) {
+        return found.id().map(str::to_owned);
+    }
+    let attribute = attributes.iter().find(|(name, _)| name == "property").map(|(_, value)| value);
+    attribute.or(setting).filter(|property| !property.is_empty()).cloned().ok_or_else(|| {
+        part.reject(format_args!(
+            "{key} is missing, and neither an attribute nor the setting \"property\" names the hotel"
+        ))
+    })
+}
