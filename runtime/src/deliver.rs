@@ -1,8 +1,10 @@
 //! Deliveries become log records: split by the source's plugin, put into events, keyed and addressed.
 //!
 //! Every door uses it: files, standard input, networks. Does not append and does not know who sent a delivery. A
-//! delivery that its plugin cannot split becomes a record as it is, so that it ends as a dead letter with its
-//! reason and nothing is lost.
+//! delivery that its plugin cannot split becomes a record as it is, card numbers masked, so that it ends as a dead letter
+//! with its reason and nothing is lost.
+
+mod cards;
 
 use std::sync::Arc;
 
@@ -82,7 +84,7 @@ impl Deliverer {
             Split::Rejected(reason) | Split::Fault(reason) | Split::TooLarge(reason) => {
                 delivered.rejected = Some(reason);
                 // Its normalizer will say the same, and the dead letter keeps it.
-                vec![(self.name.clone(), Day::EPOCH, delivery.body.clone())]
+                vec![(self.name.clone(), Day::EPOCH, cards::masked(&delivery.body))]
             }
         };
         let several = parts.len() > 1;

@@ -31,6 +31,7 @@ pub mod store;
 pub mod worker;
 
 pub mod door;
+pub mod health;
 
 pub mod kit;
 

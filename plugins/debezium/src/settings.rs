@@ -34,7 +34,7 @@ pub struct Table {
 #[derive(Clone, Debug)]
 pub enum Row {
     Inventory(Inventory),
-    Booking(Booking),
+    Booking(Box<Booking>),
 }
 
 /// A row about room nights.
@@ -241,7 +241,7 @@ fn booking(keys: Object<'_>, names: &[&str]) -> Result<Row, Rejection> {
         Ok((number_of(keys)?, currency(keys)?))
     })?;
     let references = keys.optional("references", |at| at.list()?.map(reference).collect())?;
-    Ok(Row::Booking(Booking {
+    Ok(Row::Booking(Box::new(Booking {
         reservation: given(keys.required("reservation")?)?,
         line: keys.optional("line", given)?.unwrap_or(Given::Value("1".to_owned())),
         status: keys.optional("status", |at| words(at, status))?,
@@ -253,7 +253,7 @@ fn booking(keys: Object<'_>, names: &[&str]) -> Result<Row, Rejection> {
         money,
         guests: guests.unwrap_or_default(),
         references: references.unwrap_or_default(),
-    }))
+    })))
 }
 
 fn reference(at: At<'_>) -> Result<Reference, Rejection> {

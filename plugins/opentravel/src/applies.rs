@@ -41,9 +41,10 @@ fn weekday(day: Day) -> usize {
 /// On which days of the week the element applies. `None` where it names none.
 fn week(at: At<'_>) -> Result<Option<[bool; 7]>, Rejection> {
     let mut named = [None; 7];
-    for (place, names) in WEEK.iter().enumerate() {
-        let day = names.iter().find_map(|name| at.attribute(name));
-        named[place] = day.map(Text::boolean).transpose()?;
+    for (name, _) in at.attributes().filter(|(name, _)| (3..=4).contains(&name.len())) {
+        if let Some(place) = WEEK.iter().position(|names| names.contains(&name)) {
+            named[place] = at.attribute(name).map(Text::boolean).transpose()?;
+        }
     }
     if named.iter().all(Option::is_none) {
         return Ok(None);

@@ -36,10 +36,13 @@ pub enum What {
     ClosedToDeparture,
 }
 
+/// What is said of one night: few fields, in the order of [`What`].
+type Cell = Vec<(What, Option<Value>)>;
+
 /// Values per room type and night.
 #[derive(Debug, Default)]
 pub struct Grid {
-    cells: BTreeMap<String, BTreeMap<Day, BTreeMap<What, Option<Value>>>>,
+    cells: BTreeMap<String, BTreeMap<Day, Cell>>,
     size: usize,
 }
 
@@ -89,9 +92,15 @@ impl Grid {
         for night in nights {
             let cell = cells.entry(*night).or_insert_with(|| {
                 self.size += 1;
-                BTreeMap::new()
+                Cell::new()
             });
-            change(cell.entry(what).or_default());
+            let place = cell.binary_search_by_key(&what, |(what, _)| *what).unwrap_or_else(|place| {
+                cell.insert(place, (what, None));
+                place
+            });
+            if let Some((_, value)) = cell.get_mut(place) {
+                change(value);
+            }
         }
         if self.size > MOST {
             return Err(at.reject(format_args!("the message is about more than {MOST} room nights: send it in parts")));
@@ -113,23 +122,22 @@ impl Grid {
     fn ranges(self, settings: &Settings) -> Vec<RoomNights> {
         let mut ranges: Vec<RoomNights> = Vec::new();
         for (room_type, nights) in self.cells {
+            let mut last: Option<(Days, Cell)> = None;
+            let close = |open: Option<(Days, Cell)>, ranges: &mut Vec<RoomNights>| {
+                let Some((nights, cell)) = open else { return };
+                let field = |(what, value)| Some(Field { name: settings.fields[what as usize].clone()?, value });
+                let fields: Vec<Field> = cell.into_iter().filter_map(field).collect();
+                if !fields.is_empty() {
+                    ranges.push(RoomNights { room_type: room_type.clone(), nights, fields });
+                }
+            };
             for (night, cell) in nights {
-                let fields: Vec<Field> = cell
-                    .into_iter()
-                    .filter_map(|(what, value)| Some(Field { name: settings.fields[what as usize].clone()?, value }))
-                    .collect();
-                match ranges.last_mut() {
-                    _ if fields.is_empty() => {}
-                    Some(last) if last.room_type == room_type && last.nights.end == night && last.fields == fields => {
-                        last.nights.end += 1;
-                    }
-                    _ => ranges.push(RoomNights {
-                        room_type: room_type.clone(),
-                        nights: Days { first: night, end: night + 1 },
-                        fields,
-                    }),
+                match &mut last {
+                    Some((nights, equal)) if nights.end == night && *equal == cell => nights.end += 1,
+                    open => close(open.replace((Days { first: night, end: night + 1 }, cell)), &mut ranges),
                 }
             }
+            close(last, &mut ranges);
         }
         ranges
     }

@@ -43,7 +43,7 @@ pub struct Settings {
     pub room_types: Vec<String>,
     /// Whether the code of a single room (InvCode beside InvTypeCode) is taken for a room type of its own.
     pub room_is_type: bool,
-    /// The names under which the pipeline declares fields, in the order of [`FIELDS`].
+    /// The names under which the pipeline declares fields, in the order of the crate's table of fields.
     pub fields: [Option<String>; FIELDS.len()],
 }
 
@@ -108,7 +108,8 @@ fn declared(table: Option<At<'_>>) -> Result<[Option<String>; FIELDS.len()], Rej
             let known: Vec<&str> = FIELDS.iter().filter(|(_, always)| !always).map(|(name, _)| *name).collect();
             return Err(at.reject(format_args!("unknown field {name:?} (known here: {})", known.join(", "))));
         };
-        fields[place] = if at.is_null() { None } else { Some(at.code()?.to_owned()) };
+        // TOML has no null: an empty name is none.
+        fields[place] = if at.text()?.is_empty() { None } else { Some(at.code()?.to_owned()) };
     }
     Ok(fields)
 }

@@ -141,11 +141,12 @@ impl<'x> At<'x> {
 
     /// The elements at the end of a path such as `RoomStays/RoomStay`: all of them, in order.
     pub fn all(self, path: &str) -> Vec<At<'x>> {
-        let mut found = vec![self];
-        for name in path.split('/') {
-            found = found.into_iter().flat_map(|at| at.children().filter(move |child| child.is(name))).collect();
+        let (name, rest) = path.split_once('/').map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let named = self.children().filter(|child| child.is(name));
+        match rest {
+            None => named.collect(),
+            Some(rest) => named.flat_map(|child| child.all(rest)).collect(),
         }
-        found
     }
 
     /// The first element at the end of a path.

@@ -3,6 +3,8 @@
 //! Carries the IANA time zone database, as it was when the plugin was built. Does not know which zone a hotel is in: the
 //! source's settings say so.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
@@ -16,7 +18,9 @@ pub struct Zone(TimeZone);
 impl Zone {
     /// The zone of this name (IANA). `None` if there is none.
     pub fn named(name: &str) -> Option<Zone> {
-        TimeZoneDatabase::bundled().get(name).ok().map(Zone)
+        // It keeps the zones that it has read.
+        static ALL: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+        ALL.get(name).ok().map(Zone)
     }
 
     /// Reads the name of a zone.

@@ -64,7 +64,7 @@ fn samples_of_maxwell() {
             // An event ends where the next statement begins; some span lines.
             let event = event.trim_start();
             let end = (1..=event.len()).filter(|end| event.is_char_boundary(*end)).find(|end| {
-                event[..*end].ends_with('}') && concord_plugin::json::parse(event[..*end].as_bytes()).is_ok()
+                event[..*end].ends_with('}') && concord_plugin::json::parse(&event.as_bytes()[..*end]).is_ok()
             });
             let Some(end) = end else { continue };
             let reason = parts(&settings("no_such_table", "id", "id"), &event[..end])[0].clone().unwrap_err();

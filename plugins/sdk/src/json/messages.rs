@@ -3,9 +3,13 @@
 //!
 //! A format fills in [`Messages`]. Does not know any format.
 
+use std::collections::BTreeMap;
+
 use super::{At, Cleaner, Document, parse};
 use crate::xml::UNPLACED;
-use crate::{Change, Day, Delivery, Event, Rejection, Routed, Said, stay};
+use crate::{
+    Action, Change, Day, Days, Delivery, Event, Line, Money, Rejection, Revision, Routed, Said, Status, number, stay,
+};
 
 /// The attributes of a delivery or an event: name and value.
 pub type Attributes<'a> = &'a [(String, String)];
@@ -84,19 +88,20 @@ pub fn hidden(
     rejection: Rejection,
 ) -> Result<Vec<Routed>, Rejection> {
     let cleaned = match document {
-        Some(document) => cleaner.hides(document.root()).then(|| cleaner.written(document.root())),
+        Some(document) => cleaner.hides(document.root()).then(|| cleaner.written(document.root()).into_bytes()),
         None => unreadable(&delivery.body),
     };
     let cleaned = cleaned.ok_or(rejection)?;
-    Ok(vec![Routed { property: UNPLACED.to_owned(), date: 0, body: Some(cleaned.into_bytes()) }])
+    Ok(vec![Routed { property: UNPLACED.to_owned(), date: 0, body: Some(cleaned) }])
 }
 
-/// A text that is no JSON, with nines in place of the digits of cards: so that it is wrong in the same place as before.
-fn unreadable(body: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(body);
-    let masked = stay::cards_masked(&text)?;
-    let nine = |(old, new): (char, char)| if old == new { old } else { '9' };
-    Some(text.chars().zip(masked.chars()).map(nine).collect())
+/// Bytes that are no JSON, with nines in place of the digits of cards: so that they are wrong in the same place as before.
+fn unreadable(body: &[u8]) -> Option<Vec<u8>> {
+    // As many bytes, all of them letters that this can look at.
+    let shadow: String = body.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect();
+    let masked = stay::cards_masked(&shadow)?;
+    let nine = |(byte, (old, new)): (&u8, (u8, u8))| if old == new { *byte } else { b'9' };
+    Some(body.iter().zip(shadow.bytes().zip(masked.bytes())).map(nine).collect())
 }
 
 /// What a record says.
@@ -133,4 +138,75 @@ pub fn hotel(
             "{key} is missing, and neither an attribute nor the setting \"property\" names the hotel"
         ))
     })
+}
+
+/// A code among the settings.
+///
+/// # Errors
+/// Refused when it is none.
+pub fn code(setting: Option<At<'_>>) -> Result<Option<String>, Rejection> {
+    setting.map(|at| at.code().map(str::to_owned)).transpose()
+}
+
+/// A table of names among the settings, such as who issues which numbers.
+///
+/// # Errors
+/// Refused when it is none.
+pub fn names(setting: Option<At<'_>>) -> Result<BTreeMap<String, String>, Rejection> {
+    let Some(at) = setting else { return Ok(BTreeMap::new()) };
+    at.object()?.entries().map(|(name, at)| Ok((name.to_owned(), at.code()?.to_owned()))).collect()
+}
+
+/// The nights of a stay between two dates, whose hours do not count. The second is the departure: exclusive.
+///
+/// # Errors
+/// Refused when they are no dates, or hold no night or too many.
+pub fn nights(arrival: At<'_>, departure: At<'_>) -> Result<Days, Rejection> {
+    stay::nights(arrival.local_day()?, departure.local_day()?).map_err(|why| departure.reject(why))
+}
+
+/// An amount in the currency that stands at one place, else in the one of the settings.
+///
+/// # Errors
+/// Refused when it is no amount, or none of the two names a currency.
+pub fn money(amount: At<'_>, currency: Option<At<'_>>, setting: Option<&String>) -> Result<Money, Rejection> {
+    let decimal = amount.decimal()?;
+    match (currency, setting) {
+        (Some(currency), _) => currency.currency_of(decimal),
+        (None, Some(setting)) => number::money(decimal, setting)
+            .ok_or_else(|| amount.reject(format_args!("the setting \"currency\" ({setting:?}) is no ISO 4217 code"))),
+        (None, None) => Err(amount.reject("the amount has no currency, and the setting \"currency\" names none")),
+    }
+}
+
+/// How many persons the counts are together. `None` where there is none.
+///
+/// # Errors
+/// Refused when one is no count, or they are too many.
+pub fn persons<'j>(counts: impl IntoIterator<Item = At<'j>>) -> Result<Option<u32>, Rejection> {
+    let mut sum: Option<u32> = None;
+    for count in counts {
+        let more = sum.unwrap_or(0).checked_add(count.tally()?);
+        sum = Some(more.ok_or_else(|| count.reject("the guests are too many to count"))?);
+    }
+    Ok(sum)
+}
+
+/// A cancelled room with whatever else can be read of it: a cancellation counts even where the rest is broken, and often has
+/// no amounts.
+///
+/// # Errors
+/// Those of `read`, unless the room is cancelled.
+pub fn or_cancelled(line: Line, read: impl FnOnce(Line) -> Result<Line, Rejection>) -> Result<Line, Rejection> {
+    let cancelled = line.status == Some(Status::Cancelled);
+    match read(line.clone()) {
+        Ok(read) if cancelled => Ok(Line { money: None, guests: None, ..read }),
+        Err(_) if cancelled => Ok(line),
+        read => read,
+    }
+}
+
+/// A change without a revision, or with one.
+pub fn change(revision: Option<i64>, action: Action) -> Vec<Change> {
+    vec![Change { revision: revision.map(Revision::Instant), action }]
 }

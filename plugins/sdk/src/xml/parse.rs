@@ -33,9 +33,6 @@ pub(super) fn document(text: &str) -> Result<Document<'_>, Rejection> {
     config.expand_empty_elements = false;
     let document = Document { elements: Vec::new(), attributes: Vec::new() };
     let mut builder = Builder { text, document, open: Vec::new(), at: 0 };
-    if let Some(at) = text.char_indices().find(|(_, character)| forbidden(*character)).map(|(at, _)| at) {
-        return Err(refused(text, at, "a control character is no text"));
-    }
     loop {
         builder.at = usize::try_from(reader.buffer_position()).unwrap_or(text.len());
         match reader.read_event() {
@@ -55,6 +52,12 @@ pub(super) fn document(text: &str) -> Result<Document<'_>, Rejection> {
 /// What XML 1.0 leaves out of its characters, as far as a `char` can be it.
 fn forbidden(character: char) -> bool {
     matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether a text that counts holds such a character; what comments hold does not matter.
+fn holds_forbidden(text: &str) -> bool {
+    // U+FFFE and U+FFFF begin with EF.
+    text.bytes().any(|byte| byte < 0x20 || byte == 0xEF) && text.chars().any(forbidden)
 }
 
 #[cold]
@@ -84,6 +87,8 @@ impl<'a> Builder<'a> {
                 self.close();
                 Ok(())
             }
+            // Between elements stand blanks mostly.
+            Event::Text(text) if text.bytes().all(|byte| byte.is_ascii_whitespace()) => self.blanks(text),
             Event::Text(text) => self.characters(text.xml10_content()),
             Event::CData(text) => self.characters(text.xml10_content()),
             Event::GeneralRef(name) => {
@@ -106,7 +111,7 @@ impl<'a> Builder<'a> {
     fn start(&mut self, end: usize, closing: usize) -> Result<(), Rejection> {
         // The tag as it stands in the text, so that names and values can be borrowed from there.
         let whole = end.checked_sub(closing).and_then(|end| self.text.get(self.at + 1..end)).unwrap_or_default();
-        let name_end = whole.find(|c: char| c.is_ascii_whitespace()).unwrap_or(whole.len());
+        let name_end = whole.bytes().position(|byte| byte.is_ascii_whitespace()).unwrap_or(whole.len());
         let name = local(&whole[..name_end]).ok_or_else(|| self.refuse("the element's name is no XML name"))?;
         if self.open.is_empty() && !self.document.elements.is_empty() {
             return Err(self.refuse("a second outermost element: a document has one"));
@@ -118,7 +123,9 @@ impl<'a> Builder<'a> {
             return Err(self.refuse(&format!("more than {MOST_ELEMENTS} elements: send the document in parts")));
         }
         let first = self.document.attributes.len();
-        for attribute in Attributes::new(whole, name_end) {
+        let mut attributes = Attributes::new(whole, name_end);
+        // Names count without their prefix, so they are compared below.
+        for attribute in attributes.with_checks(false) {
             let attribute = attribute.map_err(|error| self.refuse(&error.to_string()))?;
             // Declarations of namespaces and of schemas say nothing about hotels.
             if matches!(attribute.key.prefix().map(|prefix| prefix.into_inner()), Some("xmlns" | "xsi" | "xml"))
@@ -145,9 +152,6 @@ impl<'a> Builder<'a> {
             let words = format!("the attribute {name} has {} bytes; {LONGEST_TEXT} are read", attribute.value.len());
             return Err(self.refuse(&words));
         }
-        if attribute.value.contains('<') {
-            return Err(self.refuse(&format!("the attribute {name} holds a \"<\", which has to be written &lt;")));
-        }
         if self.document.attributes.len() >= MOST_ATTRIBUTES {
             return Err(self.refuse(&format!("more than {MOST_ATTRIBUTES} attributes: send the document in parts")));
         }
@@ -157,14 +161,39 @@ impl<'a> Builder<'a> {
         if self.document.attributes[first..].iter().any(|known| known.name == name) {
             return Err(self.refuse(&format!("the attribute {name} stands twice in one element")));
         }
+        let plain = |byte: u8| byte >= 0x20 && !matches!(byte, b'<' | b'&' | 0xEF);
+        let value = match &attribute.value {
+            Cow::Borrowed(value) if value.bytes().all(plain) => Cow::Borrowed(*value),
+            value if value.contains('<') => {
+                return Err(self.refuse(&format!("the attribute {name} holds a \"<\", which has to be written &lt;")));
+            }
+            _ => self.resolved(name, attribute)?,
+        };
+        self.document.attributes.push(Attribute { name, value });
+        Ok(())
+    }
+
+    /// An attribute's value with its references and line ends resolved.
+    fn resolved(
+        &self,
+        name: &str,
+        attribute: &quick_xml::events::attributes::Attribute<'a>,
+    ) -> Result<Cow<'a, str>, Rejection> {
         let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|error| {
             self.refuse(&format!("the attribute {name}: {error}; only the five predefined entities are read"))
         })?;
-        if value.chars().any(forbidden) {
+        if holds_forbidden(&value) {
             return Err(self.refuse("a control character is no text"));
         }
-        self.document.attributes.push(Attribute { name, value });
-        Ok(())
+        Ok(value)
+    }
+
+    /// Blanks: they count only behind a text that goes on.
+    fn blanks(&mut self, blanks: &str) -> Result<(), Rejection> {
+        match self.open.last().and_then(|index| self.document.elements.get(*index as usize)) {
+            Some(open) if !open.text.is_empty() => self.characters(Cow::Owned(blanks.to_owned())),
+            _ => Ok(()),
+        }
     }
 
     fn characters(&mut self, text: Cow<'a, str>) -> Result<(), Rejection> {
@@ -172,6 +201,9 @@ impl<'a> Builder<'a> {
             let blank = text.chars().all(|character| character.is_ascii_whitespace());
             return if blank { Ok(()) } else { Err(self.refuse("text outside of the outermost element")) };
         };
+        if holds_forbidden(&text) {
+            return Err(self.refuse("a control character is no text"));
+        }
         if open.text.is_empty() {
             // Blanks before the text: they would only keep it from being borrowed.
             if text.trim().is_empty() {
@@ -217,10 +249,11 @@ fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// The name without its prefix, if it is a name.
 fn local(name: &str) -> Option<&str> {
-    let local = name.rsplit_once(':').map_or(name, |(_, local)| local);
-    let first = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
-    let later = |c: char| first(c) || c.is_ascii_digit() || matches!(c, '.' | '-');
-    (local.starts_with(first) && local.chars().all(later) && local.len() <= 256).then_some(local)
+    let start = name.bytes().rposition(|byte| byte == b':').map_or(0, |at| at + 1);
+    let local = name.get(start..)?;
+    let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80;
+    let later = |byte: u8| letter(byte) || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    (local.bytes().next().is_some_and(letter) && local.bytes().all(later) && local.len() <= 256).then_some(local)
 }
 
 fn index(length: usize) -> u32 {

@@ -101,7 +101,7 @@ fn documents_that_are_not_well_formed_or_want_more_than_a_message_may() {
         ("<a/><b/>", "a second outermost element"),
         ("<a/>tail", "text outside"),
         ("</a>", "line 1, column 1"),
-        ("<a b='1' b='2'/>", "duplicated attribute"),
+        ("<a b='1' b='2'/>", "the attribute b stands twice"),
         ("<a b='1' x:b='2'/>", "the attribute b stands twice"),
         ("<a b=1/>", "line 1, column 1"),
         ("<a b='<'/>", "which has to be written &lt;"),

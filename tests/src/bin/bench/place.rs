@@ -58,7 +58,7 @@ pub fn pipeline(dir: &Path, properties: u64, limits: &str) -> Result<Pipeline> {
     }
     let file = dir.join("pipeline.toml");
     std::fs::write(&file, text)?;
-    let pipeline = Pipeline::open(&file)?;
+    let pipeline = Pipeline::open(&PipelineArgument::file(&file))?;
     pipeline.prepare()?;
     Ok(pipeline)
 }
