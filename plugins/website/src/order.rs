@@ -125,7 +125,9 @@ pub fn changes(root: At<'_>, part: At<'_>, settings: &Settings) -> Result<Vec<Ch
                 part.reject("a refund of single items does not say which rooms are left: send the booking anew")
             );
         }
-        Some(Kind::Cancelled) => vec![],
+        Some(Kind::Cancelled) => {
+            return Ok(messages::all_cancelled(revision(root, part)?, reservation.to_owned(), "1"));
+        }
         _ => lines(order, &items, reservation, settings)?,
     };
     let all = ReservationReplacement { reservation: reservation.to_owned(), lines };

@@ -88,7 +88,7 @@ fn purchases_of_google_analytics() {
         ]
     );
     let refund = r#"{"events":[{"name":"refund","params":{"transaction_id":"W-8"}}]}"#;
-    assert_eq!(told(r#"{"property":"H1"}"#, refund), ["at H1", "reservation W-8"]);
+    assert_eq!(told(r#"{"property":"H1"}"#, refund), ["at H1", "cancel W-8/1", "reservation W-8"]);
     assert!(refused("{}", &GA4.replace("\"purchase\"", "\"refund\"")).contains("a refund of single items"));
     let breakfast = GA4.replace("\"item_id\":\"DBL\"", "\"item_id\":\"DBL\",\"item_category\":\"Room\"");
     assert_eq!(told(r#"{"room_category":"room"}"#, &breakfast).len(), 4, "the other item is no room");
