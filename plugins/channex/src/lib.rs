@@ -151,6 +151,9 @@ impl Messages for Channex {
             return Err(booking.reject("a booking that is not cancelled has rooms, and this one has none"));
         }
         let inserted = booking.find("inserted_at").map(At::instant).transpose()?;
+        if lines.is_empty() {
+            return Ok(messages::all_cancelled(inserted, reservation, "1"));
+        }
         Ok(messages::change(inserted, Action::ReservationReplace(ReservationReplacement { reservation, lines })))
     }
 }

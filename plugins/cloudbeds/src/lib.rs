@@ -168,6 +168,9 @@ fn reservation(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
         return Err(part.reject("says nothing about its rooms: fetch the reservation with all rooms and send that"));
     }
     let modified = part.find("dateModifiedUTC").map(At::instant).transpose()?;
+    if lines.is_empty() {
+        return Ok(messages::all_cancelled(modified, reservation.to_owned(), "1"));
+    }
     let all = ReservationReplacement { reservation: reservation.to_owned(), lines };
     Ok(messages::change(modified, Action::ReservationReplace(all)))
 }

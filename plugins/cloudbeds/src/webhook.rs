@@ -3,7 +3,7 @@
 //! They do not say how many rooms the reservation has: what they change is its first.
 
 use concord_plugin::json::{At, messages};
-use concord_plugin::{Action, Change, Line, LineOf, Rejection, ReservationReplacement, Status, stay};
+use concord_plugin::{Action, Change, Line, LineOf, Rejection, Status, stay};
 
 use crate::STATUSES;
 
@@ -22,8 +22,7 @@ pub fn changes(part: At<'_>, event: At<'_>) -> Result<Vec<Change>, Rejection> {
     };
     let revision = part.find("timestamp").map(instant).transpose()?;
     if status == Some(Status::Cancelled) {
-        let all = ReservationReplacement { reservation, lines: vec![] };
-        return Ok(messages::change(revision, Action::ReservationReplace(all)));
+        return Ok(messages::all_cancelled(revision, reservation, "1"));
     }
     let nights = match (part.find("startDate"), part.find("endDate")) {
         (Some(start), Some(end)) => Some(messages::nights(start, end)?),

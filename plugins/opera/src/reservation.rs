@@ -45,7 +45,7 @@ pub fn changes(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
     let modified = part.find("lastModifyDateTime").filter(|_| !settings.mixed).map(At::instant).transpose()?;
     // Without rates nothing is said about how many rooms there are.
     let action = match (rates.first(), status) {
-        (None, Some(Status::Cancelled)) => replace(reservation, vec![]),
+        (None, Some(Status::Cancelled)) => return Ok(messages::all_cancelled(modified, reservation, "1")),
         (None, _) => Action::LineSet(LineOf { reservation, line }),
         (Some(rate), _) => {
             let units = rate.find("numberOfUnits").map(At::tally).transpose()?.unwrap_or(1);

@@ -1,0 +1,145 @@
+//! `hotel_bookings.csv` (Antonio, de Almeida, Nunes, Data in Brief 22, 2019) as deliveries of three systems, in the order in which
+//! they would have been sent.
+//!
+//! | who booked | who says so |
+//! |---|---|
+//! | Online TA | the portal (OpenTravel XML), and the PMS |
+//! | Direct | the website (schema.org JSON-LD), and the PMS |
+//! | everybody else | the PMS (OPERA reservations) |
+//!
+//! A booking is told when it was booked, when it was changed, when the PMS assigns a room (of another type, often), and when it came
+//! to its end. The rows have no number: they are counted from 1. Knows the file and the story of a booking; what the messages
+//! look like, `messages` knows.
+
+mod messages;
+mod row;
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+pub use row::{Outcome, Row};
+
+/// A system that sends deliveries, by the name that the example's pipeline has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The portal.
+    Ota,
+    /// The hotel's own website.
+    Website,
+    /// The front desk's system.
+    Pms,
+}
+
+impl Source {
+    /// All of them.
+    pub const ALL: [Source; 3] = [Source::Ota, Source::Website, Source::Pms];
+
+    /// Its name in the pipeline.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Ota => "ota",
+            Source::Website => "website",
+            Source::Pms => "pms",
+        }
+    }
+
+    /// The media type of what it sends.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Source::Ota => "application/xml",
+            Source::Website => "application/ld+json",
+            Source::Pms => "application/json",
+        }
+    }
+}
+
+/// What is told of a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// That it was booked.
+    Booked,
+    /// That it was changed: the guests are told exactly.
+    Changed,
+    /// Which room type the PMS assigns.
+    Assigned,
+    /// How it ended.
+    Ended,
+}
+
+/// A delivery before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Delivery {
+    /// Minutes since 1970-01-01.
+    pub at: i64,
+    /// The row's place among the rows, from 0.
+    pub row: usize,
+    pub step: Step,
+    pub source: Source,
+}
+
+impl Delivery {
+    /// The sender's delivery id.
+    pub fn id(&self) -> String {
+        format!("{}-{}-{:?}", self.row + 1, self.source.name(), self.step)
+    }
+}
+
+/// The file's rows.
+pub struct Bookings {
+    pub rows: Vec<Row>,
+}
+
+impl Bookings {
+    /// Reads the file, also in a zip archive.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a row is none; the row's number is named.
+    pub fn open(path: &Path) -> Result<Bookings> {
+        let shown = || path.display().to_string();
+        let bytes = std::fs::read(path).with_context(shown)?;
+        let text = if path.extension().is_some_and(|ending| ending == "zip") {
+            let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).with_context(shown)?;
+            let mut text = Vec::new();
+            archive.by_index(0).with_context(shown)?.read_to_end(&mut text)?;
+            text
+        } else {
+            bytes
+        };
+        let mut rows = Vec::new();
+        for (number, row) in (1..).zip(csv::Reader::from_reader(&*text).deserialize::<row::Columns>()) {
+            let row = row.map_err(anyhow::Error::from).and_then(|columns| Row::of(&columns));
+            rows.push(row.with_context(|| format!("{}: row {number}", shown()))?);
+        }
+        Ok(Bookings { rows })
+    }
+
+    /// All deliveries in their order. Without `ends`, nobody arrives: guests in the house keep their rooms whatever the
+    /// capacity is.
+    pub fn deliveries(&self, ends: bool) -> Vec<Delivery> {
+        let mut all = Vec::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            for (step, at) in row.steps() {
+                let told = ends || step != Step::Ended || matches!(row.outcome, Outcome::Canceled | Outcome::NoShow);
+                let sources = row.sources(step).filter(|_| told);
+                // The channels come first; the PMS hears of it a little later.
+                all.extend(sources.map(|source| Delivery {
+                    at: at + if source == Source::Pms { 5 } else { 0 },
+                    row: number,
+                    step,
+                    source,
+                }));
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    /// What the system sends.
+    pub fn body(&self, delivery: &Delivery) -> String {
+        let row = &self.rows[delivery.row];
+        messages::Message { number: delivery.row + 1, row, step: delivery.step, at: delivery.at }
+            .written(delivery.source)
+    }
+}
