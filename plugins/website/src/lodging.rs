@@ -224,7 +224,7 @@ impl<'j> Room<'j> {
 }
 
 fn status(at: At<'_>) -> Result<Status, Rejection> {
-    let at = at.find("@id").map_or_else(|| value(at), |id| id);
+    let at = at.find("@id").unwrap_or_else(|| value(at));
     let word = at.text()?.rsplit(['/', '#', ':']).next().unwrap_or("");
     let found = STATUSES.iter().find(|(known, _)| same_word(known, word)).map(|(_, status)| *status);
     found.ok_or_else(|| at.is_not("a ReservationStatusType of schema.org"))

@@ -125,7 +125,7 @@ impl Row {
         if self.changed {
             steps.push((Step::Changed, minute(self.booked.0 + (end.min(self.arrival.0) - self.booked.0) / 2, 12 * 60)));
         }
-        if self.assigned != self.reserved && self.outcome == Outcome::CheckOut {
+        if self.outcome == Outcome::CheckOut {
             steps.push((Step::Assigned, minute(self.arrival.0, 15 * 60)));
         }
         steps.push((Step::Ended, minute(end, 18 * 60)));
