@@ -5,12 +5,11 @@
 //! with the deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use concord::log::Log;
 use concord::types::Day;
-use concord_tests::hotel_bookings::{Bookings, Desk, Replayed, replay};
+use concord_tests::hotel_bookings::{Bookings, Desk, Replayed, replay, text};
 use concord_tests::pipeline::{dump, with_clickhouse};
 
 /// Property, room type, date: how many rooms are occupied.
@@ -27,18 +26,6 @@ fn file() -> Option<PathBuf> {
         println!("skipped: no sample data (hotel-booking-demand)");
     }
     found
-}
-
-/// The file's text.
-fn text(path: &Path) -> String {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).expect("the file");
-    match path.extension().is_some_and(|ending| ending == "zip") {
-        true => zip::ZipArchive::new(file).expect("an archive").by_index(0).expect("a file").read_to_string(&mut text),
-        false => (&file).read_to_string(&mut text),
-    }
-    .expect("text");
-    text
 }
 
 /// What the CSV says: the nights of guests who came, by the type that they were assigned; and the rows that stay no night.
@@ -93,7 +80,7 @@ async fn check_counts(replayed: &Replayed) {
 fn room_nights_are_those_of_the_file() {
     let Some(path) = file() else { return };
     with_clickhouse(async |lease| {
-        let (expected, nightless) = counted(&text(&path));
+        let (expected, nightless) = counted(&text(&path).expect("the file's text"));
         let bookings = Bookings::open(&path).expect("bookings");
         println!("{} bookings, {} room nights of guests who came", bookings.rows.len(), expected.values().sum::<u64>());
         let replayed = replay(lease, &bookings, "properties.toml", Desk::ChecksIn).await;

@@ -15,10 +15,10 @@ mod messages;
 mod replay;
 mod row;
 
-use std::io::Read;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 pub use replay::{Replayed, Took, replay};
 pub use row::{Outcome, Row};
@@ -97,6 +97,21 @@ impl Delivery {
     }
 }
 
+/// The text of a file, or of the `.csv` file in a zip archive, which `unzip` opens.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn text(path: &Path) -> Result<String> {
+    if path.extension().is_none_or(|ending| ending != "zip") {
+        return Ok(std::fs::read_to_string(path)?);
+    }
+    // The archive also holds what macOS adds to each file.
+    let unzipped = Command::new("unzip").arg("-p").arg(path).args(["*.csv", "-x", "__MACOSX/*"]).output();
+    let unzipped = unzipped.context("`unzip` does not run: install it, or give the file unzipped")?;
+    ensure!(unzipped.status.success(), "unzip: {}", String::from_utf8_lossy(&unzipped.stderr).trim());
+    Ok(String::from_utf8(unzipped.stdout)?)
+}
+
 /// The file's rows.
 pub struct Bookings {
     pub rows: Vec<Row>,
@@ -109,22 +124,14 @@ impl Bookings {
     /// When it cannot be read, or a row is none; the row's number is named.
     pub fn open(path: &Path) -> Result<Bookings> {
         let shown = || path.display().to_string();
-        let bytes = std::fs::read(path).with_context(shown)?;
-        let text = if path.extension().is_some_and(|ending| ending == "zip") {
-            let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).with_context(shown)?;
-            let mut text = Vec::new();
-            let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
-            let name = names.iter().find(|name| name.ends_with(".csv") && !name.contains("__MACOSX"));
-            let name = name.with_context(|| format!("{} holds no .csv file", shown()))?;
-            archive.by_name(name).with_context(shown)?.read_to_end(&mut text)?;
-            text
-        } else {
-            bytes
-        };
+        let text = text(path).with_context(shown)?;
+        let mut lines = text.lines();
+        let names: Vec<&str> = lines.next().context("the file is empty").with_context(shown)?.split(',').collect();
         let mut rows = Vec::new();
-        for (number, row) in (1..).zip(csv::Reader::from_reader(&*text).deserialize::<row::Columns>()) {
-            let row = row.map_err(anyhow::Error::from).and_then(|columns| Row::of(&columns));
-            rows.push(row.with_context(|| format!("{}: row {number}", shown()))?);
+        for (number, line) in (1..).zip(lines) {
+            // No value has a comma or a quotation mark.
+            let columns = names.iter().copied().zip(line.split(',')).collect();
+            rows.push(Row::of(&columns).with_context(|| format!("{}: row {number}", shown()))?);
         }
         Ok(Bookings { rows })
     }
