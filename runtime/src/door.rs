@@ -174,6 +174,7 @@ fn failed(error: &LogError) -> Response {
         LogError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         LogError::NoPartition(_) => StatusCode::NOT_FOUND,
         LogError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        LogError::Unknown { .. } => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, error.to_string()).into_response()
@@ -220,7 +221,11 @@ impl DoorClient {
     pub async fn append(&self, partition: Partition, records: &[NewRecord]) -> Result<Offset, LogError> {
         let wire: Vec<WireRecord> = records.iter().map(encode).collect();
         let body = serde_json::to_vec(&wire).map_err(|e| LogError::Failed(e.to_string()))?;
-        let answer = self.request("POST", &format!("/v1/append/{partition}"), body.into()).await?;
+        let (status, body) = self.ask("POST", &format!("/v1/append/{partition}"), body.into()).await?;
+        if status == StatusCode::GATEWAY_TIMEOUT {
+            return Err(LogError::Unknown { partition, why: String::from_utf8_lossy(&body).trim().to_owned() });
+        }
+        let answer = answered(status, body)?;
         serde_json::from_slice(&answer).map_err(|e| LogError::Failed(e.to_string()))
     }
 

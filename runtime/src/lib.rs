@@ -32,6 +32,7 @@ pub mod worker;
 
 pub mod door;
 pub mod gateway;
+pub mod health;
 
 pub mod kit;
 

@@ -6,6 +6,7 @@ pub mod crash;
 pub mod fixed_rules;
 pub mod generate;
 pub mod guests;
+pub mod hotel_bookings;
 pub mod invariants;
 pub mod log_suite;
 pub mod model;

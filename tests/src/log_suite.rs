@@ -252,6 +252,24 @@ pub async fn readers_follow<S: Subject>(subject: &S) {
     }
 }
 
+/// A reader that stops in the middle of a large log slows nobody, and goes on later where it was.
+pub async fn a_slow_reader_slows_nobody<S: Subject>(subject: &S) {
+    const END: Offset = 20_000;
+    let log = subject.open().await;
+    let mut next = 0;
+    while next < END {
+        assert_eq!(log.append(0, records_at(0, next..next + 2000)).await, Ok(next));
+        next += 2000;
+    }
+    let begun = log.read(0, 0, 3, usize::MAX).await.expect("records");
+    assert_belongs(0, 0, &begun);
+    let from = begun.len() as u64;
+    assert_belongs(0, 100, &read_all(&log, 0, 100, END, 1000, usize::MAX).await);
+    assert_eq!(log.append(1, records_at(1, 0..10)).await, Ok(0));
+    assert_belongs(1, 0, &read_all(&log, 1, 0, 10, 1, usize::MAX).await);
+    assert_belongs(0, from, &read_all(&log, 0, from, END, 700, usize::MAX).await);
+}
+
 /// 100,000 records at speed and a reader that begins late. Prints how long it took.
 pub async fn hundred_thousand<S: Subject>(subject: &S) {
     const COUNT: u64 = 100_000;

@@ -284,7 +284,7 @@ pub async fn until_idle<L: Log>(shared: &Arc<Shared<L>>) -> Result<(), WorkerErr
 /// The same for some partitions.
 pub async fn until_idle_on<L: Log>(
     shared: &Arc<Shared<L>>,
-    partitions: std::ops::Range<Partition>,
+    partitions: impl IntoIterator<Item = Partition>,
 ) -> Result<(), WorkerError> {
     let (_keep, never) = watch::channel(false);
     worker::run(shared.clone(), partitions, Mode { until_idle: true, tick: None }, never).await

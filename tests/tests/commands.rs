@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use concord::cli::PipelineArgument;
 use concord::cli::open::Pipeline;
 use concord_tests::pipeline::plugins_dir;
 use concord_tests::program::{Up, say};
@@ -288,7 +289,7 @@ fn a_changed_conflict_row_is_named() {
 fn tamper(config: &Path, statement: &str) {
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     threads.block_on(async {
-        let pipeline = Pipeline::open(config).expect("the pipeline");
+        let pipeline = Pipeline::open(&PipelineArgument::file(config)).expect("the pipeline");
         let opened = pipeline.own_store(true).await.expect("the engine");
         let mut answer = opened.store.query_raw(statement, "TSV").expect("sent");
         while answer.next().await.expect("done").is_some() {}

@@ -34,7 +34,9 @@ cases! {
     capacity_cut
     capacity_order
     checked_in_excess
+    cloudbeds_apaleo_website
     configuration_midway
+    debezium
     delivery_ids
     doubt
     expedia
@@ -42,12 +44,15 @@ cases! {
     group_reference
     inventory_replace
     link_and_separate
+    mews_and_channex
     misrouted
     moved_between_hotels
     no_show_first_night
     no_show_release
     opentravel_bookings
     opentravel_inventory
+    opera
+    opera_events
     partial_placement
     redelivery
     reset

@@ -59,6 +59,7 @@ conformance!(
     refusals_are_clear,
     reads_wait,
     readers_follow,
+    a_slow_reader_slows_nobody,
     hundred_thousand,
     appenders_keep_their_order,
 );

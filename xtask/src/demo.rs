@@ -4,6 +4,7 @@
 //! delivered stands in `deliveries` and in the example's own folder, what is shown at the end in `report`.
 
 mod deliveries;
+mod formats;
 mod pipeline;
 mod report;
 mod show;
@@ -71,7 +72,10 @@ pub fn run(root: &Path, steps: &mut Steps, arguments: &Arguments) -> Result<()> 
     steps.step("The demo", || show::run(&pipeline, options))
 }
 
-/// The folder of the example: the one named, or the only one, or the first in alphabetical order.
+/// The example that is shown where none is named.
+const USUAL: &str = "three-sources";
+
+/// The folder of the example: the one named, or the usual one.
 fn example(root: &Path, name: Option<&str>) -> Result<PathBuf> {
     let folder = root.join("examples");
     let entries =
@@ -84,7 +88,7 @@ fn example(root: &Path, name: Option<&str>) -> Result<PathBuf> {
     names.sort();
     let chosen = match name {
         Some(name) => names.iter().find(|other| *other == name),
-        None => names.first(),
+        None => names.iter().find(|other| *other == USUAL),
     };
     let chosen = chosen.with_context(|| format!("no such example; there are: {}", names.join(", ")))?;
     Ok(folder.join(chosen))

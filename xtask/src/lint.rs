@@ -12,11 +12,15 @@ use anyhow::Result;
 use crate::steps::{Finding, Steps, output};
 
 /// A crate and the only folder of `runtime/src` that may import it.
-const OWNERS: [(&str, &str); 4] = [
+const OWNERS: [(&str, &str); 8] = [
     ("clickhouse", "runtime/src/store/"),
     ("wasmtime", "runtime/src/plugin/"),
     ("wasmtime_wasi", "runtime/src/plugin/"),
-    ("fluvio", "runtime/src/log/fluvio"),
+    ("fluvio", "runtime/src/log/fluvio/"),
+    ("fluvio_future", "runtime/src/log/fluvio/"),
+    ("fluvio_sc_schema", "runtime/src/log/fluvio/"),
+    ("fluvio_socket", "runtime/src/log/fluvio/"),
+    ("fluvio_spu_schema", "runtime/src/log/fluvio/"),
 ];
 
 /// Hosts of package registries: which one a machine uses is its own affair. In pieces, or this file would find itself.

@@ -5,12 +5,18 @@
 //! and nesting deeper than [`DEEPEST`]. Does not know any format: a format walks the document with
 //! [`At`], and every refusal carries the path to the place, such as `lines[0].arrival`.
 
+mod clean;
+pub mod messages;
 mod parse;
+mod walk;
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
-use crate::{Day, Days, Decimal, Money, Rejection, number, time};
+pub use clean::{Cleaner, string};
+pub use walk::same_word;
+
+use crate::{Day, Days, Decimal, Money, Rejection, number, stay, time};
 
 /// How many lists and objects may stand inside each other.
 pub const DEEPEST: usize = 64;
@@ -431,8 +437,11 @@ fn quoted(text: &str) -> String {
     format!("{:?}", clipped(text))
 }
 
+/// Short, and without the numbers of payment cards: reasons are kept.
 fn clipped(text: &str) -> String {
     const MOST: usize = 60;
+    let masked = stay::cards_masked(text);
+    let text = masked.as_deref().unwrap_or(text);
     match text.char_indices().nth(MOST) {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text.to_owned(),

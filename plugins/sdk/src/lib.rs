@@ -17,6 +17,8 @@ pub mod stay;
 pub mod testing;
 pub mod time;
 pub mod xml;
+#[cfg(feature = "zones")]
+pub mod zone;
 
 /// What `wit/concord.wit` says, as Rust. Use the names that this crate exports at its root.
 #[allow(missing_docs, reason = "the interface file holds the words")]

@@ -389,3 +389,11 @@ fn of_decimal(decimal: Decimal) -> String {
     let sign = if decimal.units < 0 { "-" } else { "" };
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
+
+/// What the parts of a delivery become, or why they do not; the reason alone where it is refused as a whole.
+pub fn told_parts<N: Normalizer>(settings: &str, delivery: &Delivery) -> Vec<Result<Vec<String>, String>> {
+    match through::<N>(settings, delivery) {
+        Ok(parts) => parts.into_iter().map(|said| said.map(|said| told(&said))).collect(),
+        Err(reason) => vec![Err(reason)],
+    }
+}

@@ -83,7 +83,7 @@ struct Appender {
 }
 
 pub async fn run(arguments: Arguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     pipeline.prepare()?;
     let (document, plugin, log) = active(&pipeline, &arguments.source).await?;
     let partitions = log.status().await?.identity.partitions;
@@ -123,7 +123,7 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
 /// The configuration in force, the source's plugin, and the log. Seeds an empty log with the files.
 async fn active(pipeline: &Pipeline, source: &str) -> Result<(Document, Bytes, OpenLog)> {
     let key = pipeline.key()?;
-    let log = pipeline.log()?;
+    let log = pipeline.log().await?;
     let opened = if pipeline.has_store() { Some(pipeline.store().await?) } else { None };
     let found = pipeline.active(opened.as_ref().map(|o| &o.store), &log, &key).await;
     if let Some(opened) = opened {

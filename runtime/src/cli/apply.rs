@@ -31,12 +31,12 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     pipeline.prepare()?;
     let proposal = Proposal::read(&pipeline.file)?;
     check_proposal(&pipeline.host()?, &proposal, &pipeline.file)?;
     let key = pipeline.key()?;
-    let log = pipeline.log()?;
+    let log = pipeline.log().await?;
     let opened = if pipeline.has_store() { Some(pipeline.store().await?) } else { None };
     let found = pipeline.active(opened.as_ref().map(|o| &o.store), &log, &key).await;
     if let Some(opened) = opened {
@@ -49,9 +49,13 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
     } else {
         let follows = found.as_ref().map(|f| f.sequence);
         let author = author(arguments.author.as_deref(), &pipeline.file);
-        let records = configuration_records(&proposal, follows, &key, &author, arguments.reason.as_deref())?;
-        let last = records.len() as u64;
-        Some(log.append(0, records).await? + last - 1)
+        let mut records = configuration_records(&proposal, follows, &key, &author, arguments.reason.as_deref())?;
+        // By itself, since its offset is the number; somebody else's record may come between it and large plugins.
+        let configuration = records.split_off(records.len().saturating_sub(1));
+        if !records.is_empty() {
+            log.append(0, records).await?;
+        }
+        Some(log.append(0, configuration).await?)
     };
     if arguments.json {
         let result = serde_json::json!({ "changes": changes, "sequence": sequence });

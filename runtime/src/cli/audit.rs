@@ -52,7 +52,7 @@ struct Verified {
 
 pub async fn run(command: Command) -> Result<Found> {
     let Command::Verify(arguments) = command;
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     let opened = pipeline.written().await?;
     let verified = verify(&opened.store, arguments.partition).await;
     opened.close().await;

@@ -149,7 +149,7 @@ pub async fn run(command: Command) -> Result<Found> {
 }
 
 async fn list(arguments: ListArguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     let opened = pipeline.written().await?;
     let asked = async {
         let columns =
@@ -217,7 +217,7 @@ async fn retry(arguments: RetryArguments) -> Result<Found> {
     if arguments.filter.is_empty() && !arguments.all {
         bail!("say which: --kind, --source, --partition with --offset, or --all; --dry-run only shows them");
     }
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     let opened = pipeline.written().await?;
     // The payloads stay where they are: the log has the records, byte for byte.
     let columns = "DISTINCT partition, offset, source, kind, reason";
@@ -226,7 +226,7 @@ async fn retry(arguments: RetryArguments) -> Result<Found> {
     let rows = rows?;
     let mut retrying = Retrying {
         key: pipeline.key()?,
-        log: pipeline.log()?,
+        log: pipeline.log().await?,
         author: author(None, &pipeline.file),
         dry_run: arguments.dry_run,
         seen: HashSet::new(),

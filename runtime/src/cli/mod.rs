@@ -14,6 +14,7 @@ mod append;
 mod apply;
 mod audit;
 mod dead_letters;
+mod log;
 pub mod open;
 mod plugin;
 mod rules;
@@ -51,6 +52,16 @@ pub struct PipelineArgument {
     /// The pipeline file
     #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "concord.toml", env = "CONCORD_CONFIG")]
     pub config: PathBuf,
+    /// Another place for what a worker keeps, in place of pipeline.data_dir: for several on one machine
+    #[arg(long, value_name = "DIR", env = "CONCORD_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl PipelineArgument {
+    /// The file alone; everything else as it says.
+    pub fn file(config: impl Into<PathBuf>) -> PipelineArgument {
+        PipelineArgument { config: config.into(), data_dir: None }
+    }
 }
 
 #[derive(Subcommand)]
@@ -64,6 +75,9 @@ enum Command {
     /// Show what the files would change, and put it into force through the log
     #[command(after_help = apply::EXAMPLES)]
     Apply(apply::Arguments),
+    /// The log's topic, where the log is Fluvio's
+    #[command(subcommand)]
+    Log(log::Command),
     /// Ask ClickHouse
     #[command(after_help = sql::EXAMPLES)]
     Sql(sql::Arguments),
@@ -110,6 +124,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Found> {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Append(arguments) => append::run(arguments).await,
         Command::Apply(arguments) => apply::run(arguments).await,
+        Command::Log(command) => log::run(command).await,
         Command::Sql(arguments) => sql::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
         Command::Why(arguments) => why::run(arguments).await,

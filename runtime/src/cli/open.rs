@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{ClickHousePlace, Document, PipelineFile, Proposal, RunFile, Running};
+use super::PipelineArgument;
+use crate::config::{ClickHousePlace, DEFAULT_PARTITIONS, Document, LogKind, PipelineFile, Proposal, RunFile, Running};
 use crate::door::{self, DoorClient, LogStatus, PartitionStatus};
 use crate::engine::{self, Engine};
 use crate::event::{self, Control, ControlKey, Parsed};
-use crate::log::embedded::{EmbeddedLog, OpenOptions};
-use crate::log::{Log, LogError, NewRecord, Offset, Partition, Record};
+use crate::log::embedded::{self, EmbeddedLog};
+use crate::log::fluvio::{self, FluvioLog};
+use crate::log::{AnyLog, Log, LogError, NewRecord, Offset, Partition, Record};
 use crate::plugin::Host;
 use crate::store::{self, Store};
 use crate::worker::checkpoint::{PartitionState, Piece};
@@ -44,7 +46,7 @@ impl OpenStore {
 
 /// A log to append to, here or in the running process.
 pub enum OpenLog {
-    Here(Arc<EmbeddedLog>),
+    Here(Arc<AnyLog>),
     There(DoorClient),
 }
 
@@ -91,8 +93,12 @@ pub struct ActiveFound {
 
 impl Pipeline {
     /// Reads the pipeline file and looks for the process that runs it.
-    pub fn open(config: &std::path::Path) -> Result<Pipeline> {
-        let file = PipelineFile::read(config)?;
+    pub fn open(argument: &PipelineArgument) -> Result<Pipeline> {
+        let mut file = PipelineFile::read(&argument.config)?;
+        // The key stays where it is: all workers sign with it.
+        if let Some(dir) = &argument.data_dir {
+            file.data_dir.clone_from(dir);
+        }
         let running = match RunFile::find(&file.data_dir)? {
             Running::Yes(run) => Some(run),
             Running::No | Running::Stale { .. } => None,
@@ -119,29 +125,47 @@ impl Pipeline {
         Ok(Host::new(&self.file.data_dir.join("plugins"))?)
     }
 
-    /// Opens the log here; nobody else may have it open.
-    pub fn own_log(&self) -> Result<Arc<EmbeddedLog>> {
+    /// Opens the log here; an embedded one must not be open anywhere else.
+    pub async fn own_log(&self) -> Result<Arc<AnyLog>> {
         let settings = &self.file.log;
-        let options = OpenOptions {
-            partitions: settings.partitions,
-            // A record that is copied or tried again travels inside another one.
-            max_record_bytes: settings.max_record_bytes * 2 + (64 << 10),
-            ..OpenOptions::default()
-        };
-        Ok(Arc::new(EmbeddedLog::open(&self.file.data_dir.join("log"), options)?))
+        // A record that is copied or tried again travels inside another one.
+        let max_record_bytes = settings.max_record_bytes * 2 + (64 << 10);
+        Ok(Arc::new(match &settings.kind {
+            LogKind::Embedded => {
+                let partitions = settings.partitions.unwrap_or(DEFAULT_PARTITIONS);
+                let options = embedded::OpenOptions { partitions, max_record_bytes, ..Default::default() };
+                AnyLog::Embedded(EmbeddedLog::open(&self.file.data_dir.join("log"), options)?)
+            }
+            LogKind::Fluvio(fluvio) => {
+                let options = fluvio::OpenOptions {
+                    place: fluvio.place.clone(),
+                    topic: fluvio.topic.clone(),
+                    partitions: settings.partitions,
+                    max_record_bytes,
+                };
+                let log = FluvioLog::open(&options).await.map_err(|error| self.fluvio_error(&error))?;
+                AnyLog::Fluvio(Box::new(log))
+            }
+        }))
+    }
+
+    /// With the pipeline's file in place of the word for it.
+    pub fn fluvio_error(&self, error: &fluvio::OpenError) -> anyhow::Error {
+        anyhow::anyhow!(error.to_string().replace("-c FILE", &format!("-c {}", self.file.path.display())))
     }
 
     /// The log, here or in the running process.
-    pub fn log(&self) -> Result<OpenLog> {
+    pub async fn log(&self) -> Result<OpenLog> {
         match &self.running {
             Some(run) => Ok(OpenLog::There(DoorClient::new(run.door.clone()))),
-            None => Ok(OpenLog::Here(self.own_log()?)),
+            None => Ok(OpenLog::Here(self.own_log().await?)),
         }
     }
 
-    /// Whether there is a log yet; opening makes one.
+    /// Whether there is a log yet; opening an embedded one makes it.
     pub fn has_log(&self) -> bool {
-        self.running.is_some() || self.file.data_dir.join("log").exists()
+        let here = matches!(self.file.log.kind, LogKind::Embedded);
+        !here || self.running.is_some() || self.file.data_dir.join("log").exists()
     }
 
     /// The store to read, for commands that have nothing to do without one. With a reader's rights where the engine

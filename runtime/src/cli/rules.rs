@@ -37,7 +37,7 @@ pub struct Arguments {
 
 pub async fn run(command: Command) -> Result<Found> {
     let Command::Check(arguments) = command;
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     let file = arguments.rules.as_ref().unwrap_or(&pipeline.file.rules.file);
     let name = file.display();
     let bytes = std::fs::read(file).with_context(|| format!("{name} cannot be read: name a rule file in TOML"))?;

@@ -1,6 +1,7 @@
 //! `concord run`: all roles in one process.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +11,21 @@ use tokio::sync::watch;
 
 use super::open::{self, OpenLog, OpenStore, Pipeline};
 use super::{Found, PipelineArgument, print};
-use crate::config::{Door, Proposal, RunFile, difference};
+use crate::config::{ClickHousePlace, Door, LogKind, Proposal, RunFile, difference};
 use crate::door;
 use crate::engine;
 use crate::event::ControlKey;
 use crate::gateway::Gateway;
-use crate::log::Log;
+use crate::health;
+use crate::log::{AnyLog, Log};
 use crate::worker::checkpoint::Counts;
+use crate::worker::share::Share;
 use crate::worker::{self, Mode, Shared};
 
 pub const EXAMPLES: &str = "Examples:
   concord run -c pipeline.toml                 until Ctrl-C
   concord run -c pipeline.toml --until-idle    read the log to its end, write, and end: backfills, tests
+  concord run -c pipeline.toml --instance 0/4  one of four workers: partitions 0, 4, 8, ...
 
 Ctrl-C ends cleanly; a second one ends at once. Nothing is lost either way.";
 
@@ -35,26 +39,33 @@ pub struct Arguments {
     /// End when every partition is read to its end and written
     #[arg(long)]
     until_idle: bool,
+    /// Which of N workers this is, from 0: it takes every N-th partition. A name that ends in -I will do for I
+    #[arg(long, value_name = "I/N", env = "CONCORD_INSTANCE", default_value_t = Share::WHOLE)]
+    instance: Share,
+    /// Answer /healthz and /readyz here, such as 0.0.0.0:9090; nothing else is served there
+    #[arg(long, value_name = "ADDRESS", env = "CONCORD_HEALTH")]
+    health: Option<SocketAddr>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(arguments: Arguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     if let Some(run) = &pipeline.running {
         bail!("process {} already runs this pipeline; stop it first, or give this one a data_dir of its own", run.pid);
     }
+    shareable(&pipeline, arguments.instance)?;
     pipeline.prepare()?;
     let key = pipeline.key()?;
     let host = pipeline.host()?;
     // Whatever is wrong with the files is said before anything is opened, if they are what would start.
     let proposal = Proposal::read(&pipeline.file);
-    let log = pipeline.own_log()?;
+    let log = pipeline.own_log().await?;
     let opened = pipeline.own_store(false).await?;
     let result = async {
         opened.store.migrate(&[]).await?;
-        configure(&pipeline, &opened, &log, &key, &host, proposal).await?;
+        configure(&pipeline, arguments.instance, &opened, &log, &key, &host, proposal).await?;
         let tuning = pipeline.file.tuning;
         let instance = format!("{}-{}", hostname(), std::process::id());
         let shared = Arc::new(Shared::new(log, opened.store.clone(), host, key, instance, tuning));
@@ -65,21 +76,35 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
     result
 }
 
+/// Whether several workers can share what the pipeline's file names.
+fn shareable(pipeline: &Pipeline, share: Share) -> Result<()> {
+    if share.workers() == 1 {
+        return Ok(());
+    }
+    if matches!(pipeline.file.log.kind, LogKind::Embedded) {
+        bail!("--instance {share}: the embedded log has one process; workers share a log of kind = \"fluvio\"");
+    }
+    if matches!(pipeline.file.clickhouse.place, ClickHousePlace::Embedded { .. }) {
+        bail!("--instance {share}: the embedded ClickHouse has one process; workers share one of kind = \"server\"");
+    }
+    Ok(())
+}
+
 /// Seeds the log with the files' configuration on the first start; says later when the files differ.
-async fn configure<L: Log>(
+async fn configure(
     pipeline: &Pipeline,
+    share: Share,
     opened: &OpenStore,
-    log: &Arc<L>,
+    log: &Arc<AnyLog>,
     key: &ControlKey,
     host: &crate::plugin::Host,
     proposal: Result<Proposal, crate::config::ConfigErrors>,
-) -> Result<()>
-where
-    Arc<L>: IntoOpenLog,
-{
-    let handle = log.clone().into_open_log();
+) -> Result<()> {
+    let handle = OpenLog::Here(log.clone());
     let config = pipeline.file.path.display();
     match pipeline.active(Some(&opened.store), &handle, key).await? {
+        // One of them alone, or the second would be refused.
+        None if !share.has(0) => tracing::info!("waiting for the worker of partition 0 to begin"),
         None => {
             let proposal = proposal?;
             open::check_proposal(host, &proposal, &pipeline.file)?;
@@ -111,17 +136,6 @@ where
     Ok(())
 }
 
-/// How a log becomes the handle that commands use.
-pub trait IntoOpenLog {
-    fn into_open_log(self) -> OpenLog;
-}
-
-impl IntoOpenLog for Arc<crate::log::embedded::EmbeddedLog> {
-    fn into_open_log(self) -> OpenLog {
-        OpenLog::Here(self)
-    }
-}
-
 async fn work<L: Log>(
     pipeline: &Pipeline,
     opened: &OpenStore,
@@ -135,8 +149,8 @@ async fn work<L: Log>(
     let serving = tokio::spawn(serve);
     let door = Door { address: format!("http://{address}"), token };
     let user = match pipeline.file.clickhouse.place {
-        crate::config::ClickHousePlace::Embedded { .. } => engine::READER.to_owned(),
-        crate::config::ClickHousePlace::Server { ref user, .. } => user.clone(),
+        ClickHousePlace::Embedded { .. } => engine::READER.to_owned(),
+        ClickHousePlace::Server { ref user, .. } => user.clone(),
     };
     let database = pipeline.file.clickhouse.database.clone();
     let gateway = gateway(pipeline, &shared, arguments).await?;
@@ -148,7 +162,20 @@ async fn work<L: Log>(
     let signals = tokio::spawn(heard.pass_on(stop));
     let started = std::time::Instant::now();
     let mode = Mode { until_idle: arguments.until_idle, tick: (!arguments.until_idle).then_some(TICK) };
-    let partitions = 0..shared.log.identity().partitions;
+    let partitions = arguments.instance.of(shared.log.identity().partitions);
+    if partitions.is_empty() {
+        let (share, count) = (arguments.instance, shared.log.identity().partitions);
+        tracing::warn!("worker {share} has nothing to do: the log has {count} partitions");
+    }
+    let health = match arguments.health {
+        None => None,
+        Some(address) => {
+            let served = health::serve(shared.clone(), partitions.clone(), address).await;
+            let (address, serve) = served.with_context(|| format!("--health {address}: nobody can listen there"))?;
+            tracing::info!("/healthz and /readyz at http://{address}");
+            Some(tokio::spawn(serve))
+        }
+    };
     let progress = progress(shared.clone());
     let result = tokio::select! {
         result = worker::run(shared.clone(), partitions, mode, stopped) => result,
@@ -159,6 +186,7 @@ async fn work<L: Log>(
     }
     signals.abort();
     serving.abort();
+    health.inspect(tokio::task::JoinHandle::abort);
     result?;
     report(&shared, started.elapsed(), arguments)?;
     Ok(Found::Fine)

@@ -27,7 +27,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     if !pipeline.has_store() {
         bail!("nothing has been written yet: run `concord run -c {}`", arguments.pipeline.config.display());
     }

@@ -83,7 +83,7 @@ struct TableLine {
 }
 
 pub async fn run(arguments: Arguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     let status = status(&pipeline).await?;
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string(&status)?))?;
@@ -103,7 +103,7 @@ async fn status(pipeline: &Pipeline) -> Result<Status> {
     if let Running::Stale { pid } = RunFile::find(&pipeline.file.data_dir)? {
         status.died = Some(pid);
     }
-    let log = if pipeline.has_log() { Some(pipeline.log()?) } else { None };
+    let log = if pipeline.has_log() { Some(pipeline.log().await?) } else { None };
     let log = match &log {
         Some(log) => Some((log.status().await?, matches!(log, OpenLog::There(_)))),
         None => None,

@@ -36,7 +36,8 @@ pub use mapping::{Codes, Collision, Kind as CollisionKind, Mapping, Own, Table};
 pub use master::{MasterData, Property};
 pub use names::{BUILT_IN_FIELDS, MAX_CODE, MAX_SOURCE, is_code, is_property, is_source};
 pub use pipeline::{
-    ClickHouse, LogKind, LogSettings, PipelineFile, Place as ClickHousePlace, RuleFiles, SourceSettings, Tuning,
+    ClickHouse, DEFAULT_PARTITIONS, FluvioPlace, FluvioSettings, FluvioTls, LogKind, LogSettings, PipelineFile,
+    Place as ClickHousePlace, RuleFiles, SourceSettings, Tuning,
 };
 pub use proposal::Proposal;
 pub use quantity::{parse_duration, parse_size};

@@ -46,21 +46,53 @@ pub struct PipelineFile {
     pub gateway: Option<Gateway>,
 }
 
+/// Partitions of a new log where the file names no number.
+pub const DEFAULT_PARTITIONS: u32 = 8;
+
 /// Which log, and its shape. The partition count of an existing log stays what it was when it was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     pub kind: LogKind,
-    /// 1 to 1,024.
-    pub partitions: u32,
+    /// 1 to 1,024. `None`: the file does not say; a new log gets [`DEFAULT_PARTITIONS`].
+    pub partitions: Option<u32>,
     /// 16 KiB to 16 MiB; also [`Limits::max_record_bytes`].
     pub max_record_bytes: usize,
 }
 
-/// The logs that this build has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The logs that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogKind {
     /// One machine, in the data directory.
     Embedded,
+    /// A topic on a Fluvio cluster, for any number of workers.
+    Fluvio(FluvioSettings),
+}
+
+/// A topic and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FluvioSettings {
+    pub place: FluvioPlace,
+    pub topic: String,
+}
+
+/// Where a Fluvio cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FluvioPlace {
+    /// The controller's `host:port`.
+    Endpoint { address: String, tls: Option<FluvioTls> },
+    /// A profile in Fluvio's own configuration file; `None` takes the current one.
+    Profile(Option<String>),
+}
+
+/// TLS with a client certificate, as in a Fluvio profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FluvioTls {
+    /// The name that the cluster's certificates are for.
+    pub domain: String,
+    /// PEM files.
+    pub ca_cert: PathBuf,
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 /// The database of the outputs and where it is.

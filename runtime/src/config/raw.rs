@@ -17,7 +17,10 @@ use crate::types::FieldType;
 use super::diagnostic::{Findings, TextFile};
 use super::document::{Limits, Policies, StaleData};
 use super::gateway::{RawDoor, RawGateway};
-use super::pipeline::{ClickHouse, LogKind, LogSettings, PipelineFile, Place, RuleFiles, SourceSettings, Tuning};
+use super::pipeline::{
+    ClickHouse, DEFAULT_PARTITIONS, FluvioPlace, FluvioSettings, FluvioTls, LogKind, LogSettings, PipelineFile, Place,
+    RuleFiles, SourceSettings, Tuning,
+};
 use super::quantity::{Period, Size};
 use super::{json, names};
 
@@ -43,6 +46,17 @@ struct RawLog {
     endpoint: Option<Spanned<String>>,
     profile: Option<Spanned<String>>,
     topic: Option<Spanned<String>>,
+    tls: Option<Spanned<RawTls>>,
+}
+
+/// As in a Fluvio profile.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    domain: String,
+    ca_cert: PathBuf,
+    cert: PathBuf,
+    key: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -251,30 +265,78 @@ impl Reader<'_> {
         let defaults = Limits::default();
         let mut log = LogSettings {
             kind: LogKind::Embedded,
-            partitions: 8,
+            partitions: None,
             max_record_bytes: defaults.max_record_bytes as usize,
         };
         let Some(raw) = raw else { return log };
-        let fluvio = raw.kind.as_ref().is_some_and(|kind| kind.get_ref() == "fluvio");
-        if let Some(kind) = &raw.kind {
-            match kind.get_ref().as_str() {
-                "embedded" => {}
-                "fluvio" => self.report(kind.span(), "this build has no Fluvio log yet", "write kind = \"embedded\""),
-                other => self.report(kind.span(), format!("unknown log `{other}`"), "write kind = \"embedded\""),
-            }
-        }
-        if !fluvio {
-            let strays = [("endpoint", &raw.endpoint), ("profile", &raw.profile), ("topic", &raw.topic)];
-            for (name, value) in strays {
-                if let Some(value) = value {
-                    self.report(value.span(), format!("`{name}` belongs to kind = \"fluvio\""), "remove the line");
-                }
-            }
-        }
-        log.partitions = u32::try_from(self.number(raw.partitions.as_ref(), 8, 1..1025)).unwrap_or(8);
+        let partitions = self.number(raw.partitions.as_ref(), u64::from(DEFAULT_PARTITIONS), 1..1025);
+        log.partitions = raw.partitions.as_ref().and(u32::try_from(partitions).ok());
         let bytes = self.size(raw.max_record_bytes.as_ref(), defaults.max_record_bytes, 16 << 10, 16 << 20);
         log.max_record_bytes = usize::try_from(bytes).unwrap_or(log.max_record_bytes);
+        match raw.kind.as_ref().map_or("embedded", |kind| kind.get_ref().as_str()) {
+            "embedded" => {
+                self.stray_log(raw.endpoint.as_ref(), "endpoint");
+                self.stray_log(raw.profile.as_ref(), "profile");
+                self.stray_log(raw.topic.as_ref(), "topic");
+                self.stray_log(raw.tls.as_ref(), "tls");
+            }
+            "fluvio" => log.kind = self.fluvio(raw),
+            other => {
+                let span = raw.kind.as_ref().map_or(0..0, Spanned::span);
+                self.report(span, format!("unknown log `{other}`"), "write kind = \"embedded\" or \"fluvio\"");
+            }
+        }
         log
+    }
+
+    fn stray_log<T>(&mut self, value: Option<&Spanned<T>>, name: &str) {
+        if let Some(value) = value {
+            self.report(value.span(), format!("`{name}` belongs to kind = \"fluvio\""), "remove the line");
+        }
+    }
+
+    fn fluvio(&mut self, raw: RawLog) -> LogKind {
+        let at = raw.kind.as_ref().map_or(0..0, Spanned::span);
+        let topic = match raw.topic {
+            None => {
+                self.report(at, "kind = \"fluvio\" needs `topic`", "write topic = \"...\", one per pipeline");
+                String::new()
+            }
+            Some(topic) => {
+                if !names::is_source(topic.get_ref()) {
+                    let message = format!("`{}` is no name of a topic", topic.get_ref());
+                    self.report(topic.span(), message, "lower-case letters, digits and `-`, at most 64");
+                }
+                topic.into_inner()
+            }
+        };
+        if let (Some(_), Some(profile)) = (&raw.endpoint, &raw.profile) {
+            self.report(profile.span(), "both `endpoint` and `profile`", "keep one of them");
+        }
+        if let (None, Some(tls)) = (&raw.endpoint, &raw.tls) {
+            self.report(
+                tls.span(),
+                "`tls` goes with `endpoint`",
+                "a profile has TLS settings of its own: remove the lines",
+            );
+        }
+        let place = match raw.endpoint {
+            None => FluvioPlace::Profile(raw.profile.map(Spanned::into_inner)),
+            Some(endpoint) => {
+                let parts = endpoint.get_ref().rsplit_once(':');
+                if parts.is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
+                    let message = format!("`{}` is no address with a port", endpoint.get_ref());
+                    self.report(endpoint.span(), message, "write the controller's, such as \"127.0.0.1:9003\"");
+                }
+                let tls = raw.tls.map(|tls| {
+                    let RawTls { domain, ca_cert, cert, key } = tls.into_inner();
+                    let [ca_cert, cert, key] = [ca_cert, cert, key].map(|path| self.folder.join(path));
+                    FluvioTls { domain, ca_cert, cert, key }
+                });
+                FluvioPlace::Endpoint { address: endpoint.into_inner(), tls }
+            }
+        };
+        LogKind::Fluvio(FluvioSettings { place, topic })
     }
 
     fn default_clickhouse(&self) -> ClickHouse {

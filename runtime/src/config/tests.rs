@@ -68,7 +68,7 @@ fn the_complete_example_is_read() {
     assert_eq!(file.data_dir, Path::new("etc/data"));
     assert_eq!(file.key_file, Path::new("etc/data/control.key"));
     assert_eq!(file.author.as_deref(), Some("revenue-team"));
-    assert_eq!(file.log, LogSettings { kind: LogKind::Embedded, partitions: 8, max_record_bytes: 1 << 20 });
+    assert_eq!(file.log, LogSettings { kind: LogKind::Embedded, partitions: Some(8), max_record_bytes: 1 << 20 });
     assert_eq!(
         file.clickhouse.place,
         ClickHousePlace::Embedded { listen: "127.0.0.1:8123".parse().unwrap(), library: None }
@@ -200,7 +200,7 @@ memory = "64 MB"
     let shown = errors.to_string();
     for part in [
         "p.toml:2:8: `My Hotels` is no name of a pipeline",
-        "p.toml:4:8: unknown log `kafka`; write kind = \"embedded\"",
+        "p.toml:4:8: unknown log `kafka`; write kind = \"embedded\" or \"fluvio\"",
         "p.toml:5:14: 0 is out of bounds; 1 to 1024",
         "p.toml:6:9: `topic` belongs to kind = \"fluvio\"",
         "p.toml:8:10: `0.0.0.0:8123` is no loopback address",
@@ -223,11 +223,37 @@ memory = "64 MB"
 }
 
 #[test]
-fn the_fluvio_log_is_known_but_not_here() {
-    let text = PIPELINE.replace("kind = \"embedded\"\npartitions", "kind = \"fluvio\"\ntopic = \"t\"\npartitions");
-    let errors = PipelineFile::parse(Path::new("p.toml"), &text).unwrap_err();
-    assert_eq!(errors.0.len(), 1, "{errors}");
-    assert_eq!(errors.0[0].message, "this build has no Fluvio log yet");
+fn a_fluvio_log_has_a_topic_and_a_place() {
+    let with = |lines: &str| {
+        let text =
+            PIPELINE.replace("kind = \"embedded\"\npartitions", &format!("kind = \"fluvio\"\n{lines}\npartitions"));
+        PipelineFile::parse(Path::new("etc/p.toml"), &text).map(|file| file.log.kind).map_err(|e| e.to_string())
+    };
+    let fluvio = |place| Ok(LogKind::Fluvio(FluvioSettings { place, topic: "hotels".into() }));
+    assert_eq!(with("topic = \"hotels\""), fluvio(FluvioPlace::Profile(None)));
+    assert_eq!(with("topic = \"hotels\"\nprofile = \"cloud\""), fluvio(FluvioPlace::Profile(Some("cloud".into()))));
+    let tls = FluvioTls {
+        domain: "fluvio.example".into(),
+        ca_cert: "etc/ca.pem".into(),
+        cert: "etc/c.pem".into(),
+        key: "/run/k.pem".into(),
+    };
+    let lines = "topic = \"hotels\"\nendpoint = \"sc.example:9003\"\n\
+                 tls = { domain = \"fluvio.example\", ca_cert = \"ca.pem\", cert = \"c.pem\", key = \"/run/k.pem\" }";
+    assert_eq!(with(lines), fluvio(FluvioPlace::Endpoint { address: "sc.example:9003".into(), tls: Some(tls) }));
+    for (lines, expected) in [
+        ("", "kind = \"fluvio\" needs `topic`; write topic"),
+        ("topic = \"Hotels\"", "`Hotels` is no name of a topic"),
+        ("topic = \"t\"\nendpoint = \"here\"", "`here` is no address with a port"),
+        ("topic = \"t\"\nendpoint = \"h:1\"\nprofile = \"p\"", "both `endpoint` and `profile`"),
+        (
+            "topic = \"t\"\ntls = { domain = \"d\", ca_cert = \"a\", cert = \"b\", key = \"c\" }",
+            "`tls` goes with `endpoint`",
+        ),
+    ] {
+        let errors = with(lines).unwrap_err();
+        assert!(errors.contains(expected), "{expected}\n--\n{errors}");
+    }
 }
 
 #[test]

@@ -52,7 +52,8 @@ struct Edit<'a> {
 }
 
 fn apply(body: &[u8], mut edits: Vec<Edit<'_>>) -> Bytes {
-    edits.sort_by_key(|edit| edit.range.start);
+    // Of two that begin together the longer one holds the other.
+    edits.sort_by_key(|edit| (edit.range.start, std::cmp::Reverse(edit.range.end)));
     let mut out = Vec::with_capacity(body.len() + 8 * edits.len());
     let mut copied = 0;
     for Edit { range, stars, quote } in edits {
@@ -138,8 +139,9 @@ impl<'a> Reading<'a> {
         if self.json && !self.quoted {
             return (shape::number(self.body, digits), b"\"");
         }
-        match shape::quote_of_key(self.body, digits.start) {
-            Some(quote) if shape::ends_value(self.body, digits.end) => (digits, quote),
+        let number = shape::number(self.body, digits.clone());
+        match shape::quote_of_key(self.body, number.start) {
+            Some(quote) if shape::ends_value(self.body, number.end) => (number, quote),
             _ => (digits, b""),
         }
     }
@@ -152,8 +154,11 @@ impl<'a> Reading<'a> {
         if begins && shape::names_code(&self.body[start..end]) {
             let quote = shape::quote_at(self.body, end);
             for digits in shape::codes(self.body, start, end) {
-                let bare = !quote.is_empty() && shape::is_bare(self.body, digits.start);
-                let (range, quote) = if bare { (shape::number(self.body, digits), quote) } else { (digits, &b""[..]) };
+                let number = shape::bare(self.body, digits.clone()).filter(|_| !quote.is_empty());
+                let (range, quote) = match number {
+                    Some(number) => (number, quote),
+                    None => (digits, &b""[..]),
+                };
                 self.edits.push(Edit { stars: range.clone(), range, quote });
                 self.found.codes += 1;
             }

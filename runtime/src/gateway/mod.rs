@@ -13,6 +13,7 @@ mod body;
 mod counts;
 mod desk;
 mod intake;
+mod metrics;
 mod rate;
 mod reply;
 mod secret;
@@ -44,8 +45,8 @@ pub enum OpenError {
     Secret { name: Arc<str>, why: SecretError },
     #[error("gateway: {0}")]
     Tls(#[from] TlsError),
-    #[error("gateway.listen: nobody can listen at {address}: {why}")]
-    Listen { address: SocketAddr, why: std::io::Error },
+    #[error("{setting}: nobody can listen at {address}: {why}")]
+    Listen { setting: &'static str, address: SocketAddr, why: std::io::Error },
 }
 
 /// An open gateway; dropping it ends it at once.
@@ -54,6 +55,8 @@ pub struct Gateway<L> {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
+    /// Where it says what became of deliveries, and the task that does.
+    metrics: Option<(SocketAddr, JoinHandle<()>)>,
 }
 
 impl<L: Log> Gateway<L> {
@@ -71,17 +74,27 @@ impl<L: Log> Gateway<L> {
             Intake::new(settings, log, host, &in_force).map_err(|(name, why)| OpenError::Secret { name, why })?;
         let intake = Arc::new(intake);
         let tls = settings.tls.as_ref().map(Tls::read).transpose()?.map(Arc::new);
-        let failed = |why| OpenError::Listen { address: settings.listen, why };
-        let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = listen(settings.listen, "gateway.listen").await?;
+        let metrics = match settings.metrics {
+            None => None,
+            Some(address) => {
+                let (listener, address) = listen(address, "gateway.metrics").await?;
+                Some((address, tokio::spawn(metrics::serve(intake.clone(), listener))))
+            }
+        };
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(server::serve(intake.clone(), listener, tls, settings.limits, stopped));
-        Ok(Gateway { intake, address, stop, serving })
+        Ok(Gateway { intake, address, stop, serving, metrics })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it answers `/metrics`.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(address, _)| *address)
     }
 
     /// What became of deliveries, by source.
@@ -102,5 +115,15 @@ impl<L: Log> Gateway<L> {
 impl<L> Drop for Gateway<L> {
     fn drop(&mut self) {
         self.serving.abort();
+        if let Some((_, serving)) = &self.metrics {
+            serving.abort();
+        }
     }
+}
+
+async fn listen(address: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr), OpenError> {
+    let failed = |why| OpenError::Listen { setting, address, why };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

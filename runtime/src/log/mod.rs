@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+mod any;
 pub mod embedded;
+pub mod fluvio;
 pub mod partitioner;
+
+pub use any::AnyLog;
 
 /// A partition's number, from 0.
 pub type Partition = u32;
@@ -24,6 +28,21 @@ pub struct Record {
     /// `property/date`; foreign producers may leave it out or write anything.
     pub key: Option<Bytes>,
     pub value: Bytes,
+}
+
+impl Record {
+    /// A short print of the record, to notice another one in its place: a log that was deleted and made anew. Hashes
+    /// timestamp, length and the value's first and last 64 bytes.
+    pub fn fingerprint(&self) -> u64 {
+        use std::hash::Hasher;
+        const END: usize = 64;
+        let mut hasher = siphasher::sip::SipHasher13::new();
+        hasher.write_i64(self.timestamp);
+        hasher.write_usize(self.value.len());
+        hasher.write(&self.value[..self.value.len().min(END)]);
+        hasher.write(&self.value[self.value.len().saturating_sub(END)..]);
+        hasher.finish()
+    }
 }
 
 /// A record about to be appended.
@@ -59,15 +78,24 @@ pub enum LogError {
          this is not the log that the checkpoint was made on"
     )]
     Beyond { partition: Partition, wanted: Offset, end: Offset },
+    /// The log was deleted and made anew under a reader.
+    #[error(
+        "partition {partition}: the record at offset {offset} is not the one that was read before: the log was deleted \
+         and made anew. Point the pipeline to the log that it was made on, or start with an empty database"
+    )]
+    Replaced { partition: Partition, offset: Offset },
     /// The partition's number is not below [`Identity::partitions`].
     #[error("no partition {0} in this log")]
     NoPartition(Partition),
     /// Nothing was appended. Sizes are key and value together.
     #[error("a record of {size} bytes is over the limit of {limit} bytes (log.max_record_bytes)")]
     TooLarge { size: usize, limit: usize },
-    /// Worth trying again: the log is away for the moment.
+    /// Worth trying again: the log is away for the moment. Nothing was appended.
     #[error("the log is unavailable: {0}")]
     Unavailable(String),
+    /// Nobody knows whether the records were appended. Worth trying again where a repetition does no harm.
+    #[error("partition {partition}: whether the records were appended is unknown: {why}")]
+    Unknown { partition: Partition, why: String },
     /// No retry can repair it.
     #[error("the log failed: {0}")]
     Failed(String),

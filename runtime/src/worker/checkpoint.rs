@@ -65,6 +65,9 @@ pub struct Checkpoint {
     pub owner: Option<Offset>,
     /// Of the highest record of the log's timestamps, in milliseconds: for people, not for decisions.
     pub log_time: i64,
+    /// Print of the last record decided ([`crate::log::Record::fingerprint`]): by it a log that was made anew under
+    /// the same name is noticed.
+    pub last: Option<u64>,
 }
 
 impl Checkpoint {
@@ -83,6 +86,7 @@ impl Checkpoint {
             configuration: None,
             owner: None,
             log_time: 0,
+            last: None,
         }
     }
 

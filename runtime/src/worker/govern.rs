@@ -91,7 +91,7 @@ impl<L: Log> Worker<L> {
             plugin: "".into(),
         };
         self.dead_letter(dead, prepared.offset, prepared.log_time, prepared.value.clone());
-        self.advance(prepared.offset, prepared.log_time);
+        self.advance(prepared.offset, prepared.log_time, prepared.print);
         Ok(())
     }
 

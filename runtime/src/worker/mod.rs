@@ -4,7 +4,6 @@
 //! or another. Knows start, idleness and end; the stages are in the modules below.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +26,7 @@ mod govern;
 mod partition;
 mod pending;
 mod prepare;
+pub mod share;
 mod start;
 
 use checkpoint::{Checkpoint, Counts};
@@ -123,8 +123,26 @@ impl<L: Log> Shared<L> {
         let mut wait = Duration::from_millis(50);
         loop {
             match self.log.append(partition, records.clone()).await {
+                // What a worker appends is recognized when it comes twice.
+                Err(error @ (LogError::Unavailable(_) | LogError::Unknown { .. })) => {
+                    tracing::warn!(partition, "appending again: {error}");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl<L: Log> Shared<L> {
+    /// The partition's bounds, waiting while the log is away.
+    async fn bounds(&self, partition: Partition) -> Result<(Offset, Offset), LogError> {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.log.bounds(partition).await {
                 Err(LogError::Unavailable(why)) => {
-                    tracing::warn!(partition, "waiting to append: {why}");
+                    tracing::warn!(partition, "waiting for the log: {why}");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(5));
                 }
@@ -181,18 +199,25 @@ pub struct Mode {
 /// retry repairs. What was in flight is written before it returns.
 pub async fn run<L: Log>(
     shared: Arc<Shared<L>>,
-    partitions: Range<Partition>,
+    partitions: impl IntoIterator<Item = Partition>,
     mode: Mode,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
+    let partitions: Arc<[Partition]> = partitions.into_iter().collect();
+    if partitions.is_empty() && !mode.until_idle {
+        // More workers than partitions: this one stands by, until it is told to end (or nobody can tell it any more).
+        let _ = stop.wait_for(|stop| *stop).await;
+        return Ok(());
+    }
     let (halt, halted) = watch::channel(false);
     let (commits, queue) = mpsc::channel(partitions.len().max(1));
     let writer = tokio::spawn(commit::run(shared.store.clone(), queue));
     let mut workers = JoinSet::new();
-    for partition in partitions.clone() {
+    for partition in partitions.iter().copied() {
         let (shared, commits, halted) = (shared.clone(), commits.clone(), halted.clone());
+        let parts = partitions.len();
         workers.spawn(async move {
-            match start::open(shared, partition, commits, halted).await? {
+            match start::open(shared, partition, parts, commits, halted).await? {
                 Some(worker) => worker.run().await,
                 None => Ok(()),
             }
@@ -237,13 +262,13 @@ pub async fn run<L: Log>(
 
 /// Ends when all partitions are written to their ends: nothing can be on its way then, since what a
 /// worker appends elsewhere is durable there before it moves on itself.
-async fn idle<L: Log>(shared: Arc<Shared<L>>, partitions: Range<Partition>, wanted: bool) {
+async fn idle<L: Log>(shared: Arc<Shared<L>>, partitions: Arc<[Partition]>, wanted: bool) {
     if !wanted {
         std::future::pending::<()>().await;
     }
     let mut last: Option<Vec<Offset>> = None;
     loop {
-        let now = ends_if_idle(&shared, partitions.clone()).await;
+        let now = ends_if_idle(&shared, &partitions).await;
         if now.is_some() && now == last {
             return;
         }
@@ -254,9 +279,9 @@ async fn idle<L: Log>(shared: Arc<Shared<L>>, partitions: Range<Partition>, want
     }
 }
 
-async fn ends_if_idle<L: Log>(shared: &Shared<L>, partitions: Range<Partition>) -> Option<Vec<Offset>> {
+async fn ends_if_idle<L: Log>(shared: &Shared<L>, partitions: &[Partition]) -> Option<Vec<Offset>> {
     let mut ends = Vec::new();
-    for partition in partitions {
+    for partition in partitions.iter().copied() {
         let (_, end) = shared.log.bounds(partition).await.ok()?;
         if shared.progress(partition).next()? != end {
             return None;
@@ -267,14 +292,14 @@ async fn ends_if_idle<L: Log>(shared: &Shared<L>, partitions: Range<Partition>) 
 }
 
 /// Appends partition time to every partition; returns only with an error.
-async fn tick<L: Log>(shared: Arc<Shared<L>>, partitions: Range<Partition>, every: Option<Duration>) -> WorkerError {
+async fn tick<L: Log>(shared: Arc<Shared<L>>, partitions: Arc<[Partition]>, every: Option<Duration>) -> WorkerError {
     let Some(every) = every else { return std::future::pending().await };
     let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let millis = now_millis();
-        for partition in partitions.clone() {
+        for partition in partitions.iter().copied() {
             if shared.progress(partition).next().is_none() {
                 continue;
             }

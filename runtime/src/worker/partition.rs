@@ -172,7 +172,7 @@ impl<L: Log> Worker<L> {
         let mut effects = Effects::default();
         while !self.pending.is_full() {
             let Some(prepared) = self.prepared.pop_front_if(|p| !matches!(p.work, Work::Control(_))) else { break };
-            let (offset, log_time) = (prepared.offset, prepared.log_time);
+            let (offset, log_time, print) = (prepared.offset, prepared.log_time, prepared.print);
             if self.taken_before(prepared.origin) {
                 self.checkpoint.counts.duplicate += 1;
             } else {
@@ -197,7 +197,7 @@ impl<L: Log> Worker<L> {
                 }
             }
             self.pending.add(&mut effects);
-            self.advance(offset, log_time);
+            self.advance(offset, log_time, print);
         }
         if let Some(error) = self.active.precedence.take_failure() {
             return Err(WorkerError::Plugin { partition: self.partition, error });
@@ -216,7 +216,8 @@ impl<L: Log> Worker<L> {
         false
     }
 
-    pub(super) fn advance(&mut self, offset: Offset, log_time: i64) {
+    pub(super) fn advance(&mut self, offset: Offset, log_time: i64, print: u64) {
+        self.checkpoint.last = Some(print);
         self.pending.next = offset + 1;
         self.checkpoint.next = offset + 1;
         self.checkpoint.log_time = self.checkpoint.log_time.max(log_time);
@@ -295,7 +296,7 @@ impl<L: Log> Worker<L> {
     /// A control record is dealt with; the commit goes past it.
     pub(super) fn pass(&mut self, prepared: &Prepared) {
         self.checkpoint.counts.control += 1;
-        self.advance(prepared.offset, prepared.log_time);
+        self.advance(prepared.offset, prepared.log_time, prepared.print);
     }
 
     /// Closes the gathered commit and hands it to the writer.

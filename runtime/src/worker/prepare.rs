@@ -23,6 +23,8 @@ pub struct Prepared {
     pub offset: Offset,
     /// Milliseconds, of the record.
     pub log_time: i64,
+    /// See [`Record::fingerprint`].
+    pub print: u64,
     /// The record's value, should it become a dead letter.
     pub value: Bytes,
     /// The record is a copy of this one of another partition.
@@ -116,7 +118,8 @@ pub fn prepare(
             _ => record.value.clone(),
         };
         let (work, origin, event) = sort(parsed, &record, active, at);
-        prepared.push(Prepared { offset: record.offset, log_time: record.timestamp, value, origin, work });
+        let (offset, log_time, print) = (record.offset, record.timestamp, record.fingerprint());
+        prepared.push(Prepared { offset, log_time, print, value, origin, work });
         if let Some((source, event)) = event {
             waiting.entry(source).or_default().push(event);
         }

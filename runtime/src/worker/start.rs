@@ -26,10 +26,12 @@ struct Found {
     document: Document,
 }
 
-/// Opens a partition. `None` if told to stop while it was waiting for a configuration.
+/// Opens a partition. `None` if told to stop while it was waiting for a configuration. The cache's memory is
+/// divided into `parts`.
 pub(super) async fn open<L: Log>(
     shared: Arc<Shared<L>>,
     partition: Partition,
+    parts: usize,
     commits: mpsc::Sender<Commit>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Option<Worker<L>>, WorkerError> {
@@ -63,7 +65,7 @@ pub(super) async fn open<L: Log>(
     .map_err(|error| WorkerError::Configuration { partition, error })?;
     shared.applied(active.sequence, &active.document, |digest| state.plugin(&digest.to_string()));
     let mut worker = Worker {
-        cache: Cache::new(usize::try_from(shared.tuning.cache_bytes).unwrap_or(usize::MAX) / shared.share()),
+        cache: Cache::new(usize::try_from(shared.tuning.cache_bytes).unwrap_or(usize::MAX) / parts.max(1)),
         pending: Pending::new(checkpoint.next),
         partition,
         checkpoint,
@@ -91,12 +93,19 @@ async fn check<L: Log>(shared: &Shared<L>, partition: Partition, checkpoint: &Ch
         return Err(WorkerError::OtherLog { partition, expected: text(&checkpoint.log), found: text(&found) });
     }
     let log_error = |error| WorkerError::Log { partition, offset: checkpoint.next, error };
-    let (first, end) = shared.log.bounds(partition).await.map_err(log_error)?;
+    let (first, end) = shared.bounds(partition).await.map_err(log_error)?;
     if checkpoint.next < first {
         return Err(log_error(LogError::Gone { partition, wanted: checkpoint.next, first }));
     }
     if checkpoint.next > end {
         return Err(log_error(LogError::Beyond { partition, wanted: checkpoint.next, end }));
+    }
+    // Where retention has removed the last record there is nothing to compare with.
+    if let (Some(print), Some(offset)) = (checkpoint.last, checkpoint.next.checked_sub(1).filter(|o| *o >= first)) {
+        let last = shared.log.read(partition, offset, 1, 1).await.map_err(log_error)?;
+        if last.first().is_none_or(|record| record.fingerprint() != print) {
+            return Err(log_error(LogError::Replaced { partition, offset }));
+        }
     }
     Ok(())
 }
@@ -108,12 +117,25 @@ async fn look_ahead<L: Log>(
     state: &mut PartitionState,
 ) -> Result<Found, WorkerError> {
     let log_error = |offset, error| WorkerError::Log { partition, offset, error };
-    let (mut offset, _) = shared.log.bounds(partition).await.map_err(|e| log_error(0, e))?;
+    let (mut offset, _) = shared.bounds(partition).await.map_err(|e| log_error(0, e))?;
+    let mut foreign = false;
     loop {
         let records = shared.log.read(partition, offset, 1024, 4 << 20).await.map_err(|e| log_error(offset, e))?;
         for record in records {
             offset = record.offset + 1;
-            let Parsed::Control(signed) = event::parse(&record.value, &shared.key) else { continue };
+            let signed = match event::parse(&record.value, &shared.key) {
+                Parsed::Control(signed) => signed,
+                Parsed::Forged(_) if !std::mem::replace(&mut foreign, true) => {
+                    tracing::warn!(
+                        partition,
+                        offset = record.offset,
+                        "control records of another key: if this is a new worker, give it the pipeline's key file \
+                         (pipeline.key_file)"
+                    );
+                    continue;
+                }
+                _ => continue,
+            };
             match signed.control {
                 Control::Plugin { digest, part, parts, bytes } => {
                     state.pieces.insert((digest, part), Piece { parts, bytes });
@@ -129,13 +151,6 @@ async fn look_ahead<L: Log>(
                 _ => {}
             }
         }
-    }
-}
-
-impl<L: Log> Shared<L> {
-    /// Into how many parts the cache's memory is divided.
-    fn share(&self) -> usize {
-        self.all_progress().len().max(1)
     }
 }
 

@@ -18,11 +18,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use concord::config::Tuning;
+use concord::config::{DEFAULT_PARTITIONS, Tuning};
 use concord::deliver::Deliverer;
 use concord::event::{self, Control, Parsed};
-use concord::log::{NewRecord, Offset, Partition};
+use concord::log::{Log, NewRecord, Offset, Partition};
 use concord::plugin::Delivery;
 use concord::worker::checkpoint::Counts;
 use serde_json::value::RawValue;
@@ -86,7 +87,7 @@ struct Builder {
 
 impl Builder {
     fn new(files: Files, folder: &Path) -> Builder {
-        let partitions = files.pipeline().log.partitions as usize;
+        let partitions = files.pipeline().log.partitions.unwrap_or(DEFAULT_PARTITIONS) as usize;
         let (labels, deliverers, places) = Default::default();
         let partitions = vec![Vec::new(); partitions];
         let mut builder =
@@ -224,6 +225,27 @@ pub async fn check(lease: &Lease, name: &str) {
     let dead = straight.rows("dead_letters").len() as u64;
     assert_eq!(counts.dead_letters, dead, "{name}: dead letters counted and written");
     compare(&folder.join("expected.txt"), &text);
+}
+
+/// Whether a case has the same tables when its log stands elsewhere and workers share the partitions: one for each
+/// handle on that log.
+pub async fn check_on<L: Log>(lease: &Lease, name: &str, log_of: impl AsyncFnOnce(&[Vec<NewRecord>]) -> Vec<Arc<L>>) {
+    let (log, straight, _) = straight(lease, &Input::read(&golden_dir().join(name))).await;
+    let log: Vec<Vec<NewRecord>> = log.into_iter().map(|records| records.into_iter().map(again).collect()).collect();
+    let handles = log_of(&log).await;
+    let (database, of) = (Database::fresh(lease), handles.len());
+    let mut workers = tokio::task::JoinSet::new();
+    for (index, handle) in handles.into_iter().enumerate() {
+        let shared = process(handle, &database, &format!("worker-{index}"), Tuning::default()).await;
+        let share: Vec<Partition> = (0..log.len() as Partition).filter(|p| *p as usize % of == index).collect();
+        workers.spawn(async move { until_idle_on(&shared, share).await });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.expect("no panic").expect("a run to the end");
+    }
+    let store = database.store().await;
+    dump::check(&store, log.len() as u32).await;
+    straight.assert_same(&Dump::read(&store).await, &format!("{name}: embedded (-) and elsewhere (+)"));
 }
 
 fn again(record: concord::log::Record) -> NewRecord {

@@ -153,6 +153,23 @@ async fn no_configuration_no_delivery_until_there_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_an_address_of_their_own() {
+    let up = Up::usual("metrics = \"127.0.0.1:0\"").await;
+    assert_eq!(up.send(&Request::signed("m", message(1))).await.status, 200);
+    assert_eq!(up.send(&Request::unsigned(message(1))).await.status, 401);
+    let mut stream =
+        tokio::net::TcpStream::connect(up.gateway.metrics().expect("an address")).await.expect("connected");
+    let ask = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, ask).await.expect("sent");
+    let answer = support::Answer::read(&mut stream).await;
+    for line in ["{source=\"pms\",what=\"accepted\"} 1\n", "{source=\"pms\",what=\"untrusted\"} 1\n"] {
+        assert!(answer.body.contains(line), "{}", answer.body);
+    }
+    // Senders do not see them.
+    assert_eq!(up.send(&Request::unsigned("").to("/metrics")).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn card_data_does_not_reach_the_log() {
     let up = Up::usual("").await;
     let card = "4111111111111111";

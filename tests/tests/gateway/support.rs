@@ -69,7 +69,7 @@ impl Log for Gated {
 
 /// A gateway that is up.
 pub struct Up {
-    pub folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     pub gateway: Gateway<Gated>,
     pub log: Arc<Gated>,
     pub in_force: watch::Sender<Option<Arc<InForce>>>,
@@ -119,7 +119,7 @@ impl Up {
         let log = Arc::new(Gated { inner, gate, came, away: AtomicBool::new(false) });
         let settings = file.gateway.expect("[gateway]");
         let gateway = Gateway::open(&settings, log.clone(), &host, in_force.subscribe()).await;
-        Up { folder, gateway: gateway.unwrap_or_else(|error| panic!("{error}")), log, in_force, known }
+        Up { _folder: folder, gateway: gateway.unwrap_or_else(|error| panic!("{error}")), log, in_force, known }
     }
 
     /// With the usual door.

@@ -114,3 +114,59 @@ fn what_was_read_can_be_written() {
     let document = parse(text.as_bytes()).unwrap();
     assert_eq!(document.root().to_string(), text);
 }
+
+#[test]
+fn other_peoples_spellings() {
+    let document = parse(
+        br#"{"a":{"b":{"id":" 7 ","n":"12","f":2.0,"blank":" ","none":null,"flag":"1","day":"2026-03-01T23:00:00+01:00"}},
+        "one":{"x":1},"several":[{"x":1},{"x":2}],"state":"No-Show"}"#,
+    )
+    .unwrap();
+    let root = document.root();
+    let at = |path: &str| root.find(path).unwrap();
+    assert_eq!((at("a.b.id").id().unwrap(), at("a.b.n").whole().unwrap(), at("a.b.f").tally().unwrap()), ("7", 12, 2));
+    assert!(root.find("a.b.blank").is_none() && root.find("a.b.none").is_none() && root.find("a.x.y").is_none());
+    assert!(root.raw("a.b.none").is_some());
+    assert_eq!((root.all("one").len(), root.all("several").len(), root.all("missing").len()), (1, 2, 0));
+    assert_eq!(at("state").one_of(&[("no_show", 1), ("in_house", 2)]), Ok(1));
+    assert_eq!(at("a.b.flag").flag(), Ok(true));
+    assert_eq!(at("a.b.day").local_day(), Ok(time::day("2026-03-01").unwrap()));
+    assert_eq!(root.needs("a.b.blank").unwrap_err().0, "document: a.b.blank is missing");
+    assert_eq!(at("state").one_of(&[("x", 1)]).unwrap_err().0, "state: \"No-Show\" is not one of x");
+    assert_eq!(at("a.b.n").flag().unwrap_err().0, "a.b.n: \"12\" is not true or false");
+    assert_eq!(at("a").id().unwrap_err().0, "a: an object is not an identity (a string, not empty, or a whole number)");
+}
+
+#[test]
+fn cards_are_left_out_and_masked() {
+    let cleaner = Cleaner { without: &["secret"], identities: &["id", "ts"] };
+    let document = parse(
+        br#"{"id":"4444333322221111","ts":4444333322221111,"Card":{"number":"1"},"note":"visa 4444 3333 2222 1111","n":4444333322221111,
+        "list":[{"cvv":"123","x":1.50},"4444333322221111"],"secret":[1]}"#,
+    )
+    .unwrap();
+    let written = cleaner.written(document.root());
+    assert_eq!(
+        written,
+        r#"{"id":"4444333322221111","ts":4444333322221111,"note":"visa **** **** **** 1111","n":"************1111","list":[{"x":1.50},"************1111"]}"#
+    );
+    assert!(cleaner.hides(document.root()));
+    let clean = parse(written.as_bytes()).unwrap();
+    assert!(!cleaner.hides(clean.root()), "cleaning twice changes nothing");
+    let refused = document.root().find("n").unwrap().text().unwrap_err().0;
+    assert_eq!(refused, "n: ************1111 is not a string");
+}
+
+#[test]
+fn a_document_once_per_part() {
+    let cleaner = Cleaner { without: &[], identities: &[] };
+    let document = parse(br#"{"a":1,"list":[{"x":1},{"x":2},7],"z":[]}"#).unwrap();
+    let root = document.root();
+    let parts: Vec<_> = root.all("list").into_iter().take(2).collect();
+    assert_eq!(
+        cleaner.each(root, &parts),
+        [r#"{"a":1,"list":[{"x":1},7],"z":[]}"#, r#"{"a":1,"list":[{"x":2},7],"z":[]}"#]
+    );
+    assert_eq!(cleaner.each(root, &[root]), [root.to_string()]);
+    assert!(cleaner.each(root, &[]).is_empty());
+}

@@ -74,7 +74,7 @@ struct Known {
 }
 
 pub async fn run(arguments: Arguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline.config)?;
+    let pipeline = Pipeline::open(&arguments.pipeline)?;
     let opened = pipeline.written().await?;
     let answer = answer(&pipeline, &opened.store, &arguments).await;
     opened.close().await;

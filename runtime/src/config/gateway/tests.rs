@@ -43,6 +43,7 @@ fn what_is_wrong_is_said_with_the_remedy() {
         ("[gateway]", "", "add [source.gateway] to a source"),
         ("[gateway]\nlisten = \"here\"", BEARER, "`here` is no address with a port"),
         ("[gateway]\nlisten = \"0.0.0.0:1\"", BEARER, "add certificate_file and key_file"),
+        ("[gateway]\nmetrics = \"0.0.0.0:1\"", BEARER, "for this machine alone"),
         ("[gateway]\ncertificate_file = \"c.pem\"", BEARER, "write both"),
         ("[gateway]\nbody_limit = \"1 GiB\"", BEARER, "1 KiB to 256 MiB"),
         ("[gateway]\nheld = \"2 KiB\"", BEARER, "at least body_limit"),
@@ -79,9 +80,11 @@ fn what_is_wrong_is_said_with_the_remedy() {
 
 #[test]
 fn a_secret_in_the_file_is_refused_and_not_repeated() {
-    let door = "[source.gateway]\nauth = { kind = \"bearer\", secrets = [\"hunter2\", \"plain:hunter2\"] }";
-    let errors = read("[gateway]", door).expect_err("no places");
-    assert!(errors.contains("env:NAME") && !errors.contains("hunter2"), "{errors}");
+    for secrets in ["[\"hunter2\", \"plain:hunter2\"]", "\"hunter2\"", "[[\"hunter2\"]]"] {
+        let door = format!("[source.gateway]\nauth = {{ kind = \"bearer\", secrets = {secrets} }}");
+        let errors = read("[gateway]", &door).expect_err("no places");
+        assert!(errors.contains("env:NAME") && !errors.contains("hunter2"), "{errors}");
+    }
 }
 
 #[test]

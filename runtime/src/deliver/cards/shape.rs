@@ -163,11 +163,11 @@ fn names_number(body: &[u8], start: usize) -> bool {
     plain(&near[begin..end]).is_some_and(|name| NUMBER_NAMES.iter().any(|known| name.ends_with(known)))
 }
 
-/// The whole JSON number that these digits stand in.
+/// The whole JSON number that these digits stand in, as far as numbers go.
 pub(super) fn number(body: &[u8], digits: Range<usize>) -> Range<usize> {
     let part = |b: &&u8| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-    let before = body[..digits.start].iter().rev().take_while(part).count();
-    let after = body[digits.end..].iter().take_while(part).count();
+    let before = body[..digits.start].iter().rev().take(REACH).take_while(part).count();
+    let after = body[digits.end..].iter().take(REACH).take_while(part).count();
     digits.start - before..digits.end + after
 }
 
@@ -190,16 +190,18 @@ pub(super) fn quote_at(body: &[u8], at: usize) -> &[u8] {
     if body.get(at + slashes) == Some(&b'"') { &body[at..=at + slashes] } else { b"" }
 }
 
-/// Whether a JSON value that begins here is no string.
-pub(super) fn is_bare(body: &[u8], value: usize) -> bool {
-    let before = back_over_blanks(body, value).checked_sub(1).map(|at| body[at]);
-    matches!(before, Some(b':' | b'[' | b','))
+/// The JSON number that these digits stand in, if it is no string.
+pub(super) fn bare(body: &[u8], digits: Range<usize>) -> Option<Range<usize>> {
+    let number = number(body, digits);
+    let before = back_over_blanks(body, number.start).checked_sub(1).map(|at| body[at]);
+    matches!(before, Some(b':' | b'[' | b',')).then_some(number)
 }
 
 /// Whether a JSON value may end here.
 pub(super) fn ends_value(body: &[u8], at: usize) -> bool {
     let next = body[at..].iter().find(|b| !b.is_ascii_whitespace());
-    next.is_none_or(|b| matches!(b, b',' | b'}' | b']'))
+    // A backslash: the escape of a line's end, within a string that holds JSON.
+    next.is_none_or(|b| matches!(b, b',' | b'}' | b']' | b'\\'))
 }
 
 /// The security codes that a name (`start` to `end`) speaks of.
@@ -209,8 +211,9 @@ pub(super) fn codes(body: &[u8], start: usize, end: usize) -> Vec<Range<usize>> 
         return in_element(window, end);
     }
     let at = skip(window, end, |b| matches!(b, b'"' | b'\'' | b'\\' | b' ' | b'\t'));
-    let at = skip(window, at, |b| matches!(b, b':' | b'=' | b'#'));
-    let at = skip(window, at, |b| b.is_ascii_whitespace());
+    let sign = skip(window, at, |b| matches!(b, b':' | b'=' | b'#'));
+    // Over a line's end only where something says that the value follows: a table's next line is none.
+    let at = if sign > at { skip(window, sign, |b| b.is_ascii_whitespace()) } else { at };
     if let Some(b'{' | b'[') = window.get(at) {
         let close = window[at..].iter().position(|b| matches!(b, b'}' | b']')).map_or(window.len(), |n| at + n);
         return runs(&window[..close], at);

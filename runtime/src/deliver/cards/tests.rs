@@ -132,6 +132,7 @@ fn security_codes_are_masked_by_their_names() {
         ),
         ("cvc=123&zip=4567", "cvc=***&zip=4567"),
         ("CVV: 123", "CVV: ***"),
+        ("{\"cvv\":\n  123}", "{\"cvv\":\n  \"***\"}"),
     ] {
         becomes(body, expected, 0, 1);
     }
@@ -147,6 +148,12 @@ fn security_codes_are_masked_by_their_names() {
     ] {
         stays(body);
     }
+}
+
+#[test]
+fn a_number_in_the_place_of_a_code_is_masked_whole() {
+    let (out, _) = text(r#"{"cvv":"4111 1111 1111 1111"}"#);
+    assert_eq!(out, r#"{"cvv":"**** **** **** 1111"}"#);
 }
 
 #[test]
