@@ -40,7 +40,7 @@ pub(super) struct Cluster {
     connector: Connector,
     pub topic: String,
     pub partitions: u32,
-    leaders: tokio::sync::Mutex<Option<Arc<Leaders>>>,
+    leaders: tokio::sync::Mutex<Known>,
     lanes: Mutex<HashMap<(String, Lane), Arc<Broker>>>,
 }
 
@@ -57,6 +57,13 @@ impl Lane {
     pub fn append(partition: Partition) -> Lane {
         Lane::Append(partition % LANES)
     }
+}
+
+/// What the controller said last.
+struct Known {
+    leaders: Leaders,
+    /// Something went wrong since: the controller is to be asked again.
+    in_doubt: bool,
 }
 
 /// Where each partition's leader listens; `None` while a partition has none.
@@ -163,8 +170,7 @@ pub(super) async fn topic(config: &FluvioClusterConfig, connector: &Connector, n
 impl Cluster {
     pub fn new(config: FluvioClusterConfig, connector: Connector, name: String, topic: &Topic) -> Cluster {
         let partitions = topic.spec.partitions();
-        let leaders = Leaders::of(topic, &config);
-        let leaders = tokio::sync::Mutex::new(Some(Arc::new(leaders)));
+        let leaders = tokio::sync::Mutex::new(Known { leaders: Leaders::of(topic, &config), in_doubt: false });
         Cluster { config, connector, topic: name, partitions, leaders, lanes: Mutex::default() }
     }
 
@@ -214,21 +220,24 @@ impl Cluster {
 
     /// The next use asks the controller who leads.
     pub async fn forget_leaders(&self) {
-        *self.leaders.lock().await = None;
+        self.leaders.lock().await.in_doubt = true;
     }
 
     async fn leader(&self, partition: Partition) -> Result<Leader, Trouble> {
         let mut known = self.leaders.lock().await;
-        let leaders = match &*known {
-            Some(leaders) => Arc::clone(leaders),
-            None => Arc::clone(known.insert(Arc::new(self.ask_for_leaders().await?))),
-        };
-        drop(known);
-        match leaders.0.get(partition as usize) {
+        if known.in_doubt {
+            match self.ask_for_leaders().await {
+                Ok(leaders) => *known = Known { leaders, in_doubt: false },
+                // A controller may be away while the brokers work.
+                Err(Trouble::Away(why)) => tracing::debug!("trying the brokers that led before: {why}"),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        match known.leaders.0.get(partition as usize) {
             None => Err(Trouble::Final(LogError::NoPartition(partition))),
             Some(Some(leader)) => Ok(leader.clone()),
             Some(None) => {
-                self.forget_leaders().await;
+                known.in_doubt = true;
                 Err(Trouble::Away(format!("partition {partition} of topic {} has no leader", self.topic)))
             }
         }
