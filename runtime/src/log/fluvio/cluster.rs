@@ -20,6 +20,7 @@ use fluvio_sc_schema::partition::PartitionSpec;
 use fluvio_sc_schema::spu::SpuSpec;
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_sc_schema::{AdminSpec, TryEncodableFrom};
+use tokio::time::Instant;
 
 use super::OpenError;
 use super::broker::Broker;
@@ -31,6 +32,8 @@ use crate::log::{LogError, Partition};
 const CONTROLLER: Duration = Duration::from_secs(10);
 /// For the controller to say that a topic is made; after that it is looked for.
 const CREATED: Duration = Duration::from_secs(2);
+/// How long a topic may be unknown before it counts as deleted.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Connections per broker over which partitions share their appends.
 const LANES: u32 = 8;
 
@@ -64,6 +67,8 @@ struct Known {
     leaders: Leaders,
     /// Something went wrong since: the controller is to be asked again.
     in_doubt: bool,
+    /// Since when the controller has known no such topic.
+    missing_since: Option<Instant>,
 }
 
 /// Where each partition's leader listens; `None` while a partition has none.
@@ -170,7 +175,7 @@ pub(super) async fn topic(config: &FluvioClusterConfig, connector: &Connector, n
 impl Cluster {
     pub fn new(config: FluvioClusterConfig, connector: Connector, name: String, topic: &Topic) -> Cluster {
         let partitions = topic.spec.partitions();
-        let leaders = tokio::sync::Mutex::new(Known { leaders: Leaders::of(topic, &config), in_doubt: false });
+        let leaders = tokio::sync::Mutex::new(Known::now(Leaders::of(topic, &config)));
         Cluster { config, connector, topic: name, partitions, leaders, lanes: Mutex::default() }
     }
 
@@ -226,8 +231,8 @@ impl Cluster {
     async fn leader(&self, partition: Partition) -> Result<Leader, Trouble> {
         let mut known = self.leaders.lock().await;
         if known.in_doubt {
-            match self.ask_for_leaders().await {
-                Ok(leaders) => *known = Known { leaders, in_doubt: false },
+            match self.ask_for_leaders(&mut known.missing_since).await {
+                Ok(leaders) => *known = Known::now(leaders),
                 // A controller may be away while the brokers work.
                 Err(Trouble::Away(why)) => tracing::debug!("trying the brokers that led before: {why}"),
                 Err(trouble) => return Err(trouble),
@@ -243,11 +248,17 @@ impl Cluster {
         }
     }
 
-    async fn ask_for_leaders(&self) -> Result<Leaders, Trouble> {
+    async fn ask_for_leaders(&self, missing_since: &mut Option<Instant>) -> Result<Leaders, Trouble> {
         let topic = match topic(&self.config, &self.connector, &self.topic).await {
             Ok(topic) => topic,
+            // A controller that has just started may not know its topics yet.
             Err(error @ OpenError::NoTopic { .. }) => {
-                return Err(Trouble::Final(LogError::Failed(error.to_string())));
+                let since = *missing_since.get_or_insert_with(Instant::now);
+                return Err(if since.elapsed() < PATIENCE {
+                    Trouble::Away(error.to_string())
+                } else {
+                    Trouble::Final(LogError::Failed(error.to_string()))
+                });
             }
             Err(error) => return Err(Trouble::Away(error.to_string())),
         };
@@ -257,6 +268,12 @@ impl Cluster {
             return Err(Trouble::Final(LogError::Failed(super::other_count(name, before, now))));
         }
         Ok(Leaders::of(&topic, &self.config))
+    }
+}
+
+impl Known {
+    fn now(leaders: Leaders) -> Known {
+        Known { leaders, in_doubt: false, missing_since: None }
     }
 }
 
