@@ -238,9 +238,9 @@ impl Cluster {
                 Err(trouble) => return Err(trouble),
             }
         }
-        match known.leaders.0.get(partition as usize) {
+        match known.leaders.0.get(partition as usize).cloned() {
             None => Err(Trouble::Final(LogError::NoPartition(partition))),
-            Some(Some(leader)) => Ok(leader.clone()),
+            Some(Some(leader)) => Ok(leader),
             Some(None) => {
                 known.in_doubt = true;
                 Err(Trouble::Away(format!("partition {partition} of topic {} has no leader", self.topic)))
