@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use concord::cli::PipelineArgument;
 use concord::cli::open::Pipeline;
 use concord_tests::pipeline::plugins_dir;
 use concord_tests::program::{Up, say};

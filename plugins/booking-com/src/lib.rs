@@ -14,6 +14,9 @@
 //!
 //! **Order.** The order of arrival: `date` and `time` are those of the booking and never change.
 //!
+//! A cancellation may list no room. Of a booking that was never heard of it then names no line, so that a booking arriving
+//! later counts as the newer one: Booking.com's queue keeps the order, and so must whoever fetches it.
+//!
 //! **References.** `booking`, issuer `booking-com` (setting `issuer`), the reservation's `id`.
 //!
 //! **Refused**, each with its place: stays without a night or of more than a year, rooms without identity or type, the same

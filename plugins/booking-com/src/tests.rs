@@ -5,25 +5,7 @@ use concord_plugin::{Normalizer as _, json, testing};
 use super::BookingCom;
 
 /// Two rooms and a cancellation without rooms, with a card.
-const RESERVATIONS: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<reservations>
- <reservation>
-  <commissionamount>39.00</commissionamount><currencycode>EUR</currencycode>
-  <customer><address/><cc_cvc>123</cc_cvc><cc_expiration_date>08/2027</cc_expiration_date><cc_name>Δημήτρης</cc_name>
-   <cc_number>4444333322221111</cc_number><cc_type>Visa</cc_type><first_name>Δημήτρης</first_name><remarks>Visa 4444 3333 2222 1111</remarks></customer>
-  <date>2026-02-01</date><hotel_id>375680</hotel_id><id>4705950059</id>
-  <room><arrival_date>2026-03-01</arrival_date><currencycode>EUR</currencycode><departure_date>2026-03-03</departure_date>
-   <guest_name>Δημήτρης</guest_name><id>37568001</id><numberofguests>2</numberofguests>
-   <price date="2026-03-01" rate_id="1354450" genius_rate="no">100.50</price><price date="2026-03-02" rate_id="1354450">120</price>
-   <roomreservation_id>1799964999</roomreservation_id><totalprice>260.00</totalprice></room>
-  <room><arrival_date>2026-03-01</arrival_date><departure_date>2026-03-03</departure_date><id>37568002</id>
-   <guest_counts><guest_count type="adult" count="1"/><guest_count type="child" age="7" count="2"/></guest_counts>
-   <price date="2026-03-01" rate_id="1">80.10</price><price date="2026-03-02" rate_id="1">80.20</price>
-   <roomreservation_id>1799965000</roomreservation_id></room>
-  <status>new</status><time>20:51:09</time><totalprice>420.30</totalprice>
- </reservation>
- <reservation><date>2026-01-01</date><hotel_id>375680</hotel_id><id>438151297</id><status>cancelled</status><time>08:00:00</time></reservation>
-</reservations>"#;
+const RESERVATIONS: &str = include_str!("../cases/reservations.xml");
 
 fn parts(settings: &str, body: &str) -> Vec<Result<Vec<String>, String>> {
     match testing::through::<BookingCom>(settings, &testing::delivery("text/xml", body)) {

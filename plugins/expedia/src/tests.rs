@@ -5,34 +5,10 @@ use concord_plugin::{Normalizer as _, json, testing};
 use super::Expedia;
 
 /// The newest transaction comes first: a cancellation, the modification before it, and another booking.
-const BOOKINGS: &str = r#"<?xml version="1.0" encoding="utf-8"?>
-<BookingRetrievalRS xmlns="http://www.expediaconnect.com/EQC/BR/2014/01">
- <Bookings>
-  <Booking id="619" type="Cancel" createDateTime="2026-02-03T00:00:00Z" source="A-Hotels.com" status="pending" confirmNumber="P-2">
-   <Hotel id="211"/><RoomStay roomTypeID="222" ratePlanID="333A"><StayDate arrival="2026-03-01" departure="2026-03-03"/><GuestCount adult="2"/></RoomStay>
-  </Booking>
-  <Booking id="619" type="Modify" createDateTime="2026-02-02T00:00:00Z" source="A-Hotels.com" status="retrieved" confirmNumber="P-1">
-   <Hotel id="211"/>
-   <RoomStay roomTypeID="222" ratePlanID="333A"><StayDate arrival="2026-03-01" departure="2026-03-03"/><GuestCount adult="2" child="1"><Child age="7"/></GuestCount>
-    <PerDayRates currency="USD"><PerDayRate stayDate="2026-03-01" baseRate="99.95" extraPersonFees="10"/><PerDayRate stayDate="2026-03-02" baseRate="99.95"/></PerDayRates>
-    <Total amountAfterTaxes="230.00" amountOfTaxes="20.10" currency="USD"/>
-    <PaymentCard cardCode="VI" cardNumber="4444333322221111" seriesCode="123" expireDate="0827"><CardHolder name="山田"/></PaymentCard></RoomStay>
-   <PrimaryGuest><Name givenName="太郎" surname="山田"/></PrimaryGuest>
-  </Booking>
-  <Booking id="700" type="Book" createDateTime="2026-02-01T12:00:00-07:00" source="Expedia">
-   <Hotel id="211"/><RoomStay roomTypeID="223" ratePlanID="1"><StayDate arrival="2026-03-01" departure="2026-03-03"/><GuestCount adult="1"/>
-    <PerDayRates currency="USD"><PerDayRate stayDate="2026-03-01" baseRate="99.95" extraPersonFees="10"/><PerDayRate stayDate="2026-03-02" baseRate="99.95"/></PerDayRates></RoomStay>
-  </Booking>
- </Bookings>
-</BookingRetrievalRS>"#;
+const BOOKINGS: &str = include_str!("../cases/bookings.xml");
 
 /// Several rooms in one booking, in a SOAP envelope, other names.
-const HOTWIRE: &str = r#"<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body>
- <ns2:retrieveBookingResponse xmlns:ns2="http://api.xnet.hotwire/"><BookingRetrievalRS version="1">
-  <Booking id=" 586 " type="Book" createDateTime="2026-02-01T10:00:00" source="HW"><Hotel id="34323"/>
-   <RoomStay roomTypeID="STANDARD" ratePlanID="XHW" numberOfRooms="2"><StayDate arrivalDate="2026-10-23" departureDate="2026-10-25"/>
-    <GuestCount adult="2" child="0"/><TotalAmount amountAfterTaxes="100.0" amountOfTaxes="10.0" currency="AUD"/></RoomStay></Booking>
- </BookingRetrievalRS></ns2:retrieveBookingResponse></soap:Body></soap:Envelope>"#;
+const HOTWIRE: &str = include_str!("../cases/several_rooms.xml");
 
 fn parts(settings: &str, body: &str) -> Vec<Result<Vec<String>, String>> {
     match testing::through::<Expedia>(settings, &testing::delivery("text/xml", body)) {

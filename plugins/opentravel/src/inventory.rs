@@ -46,36 +46,46 @@ pub fn counts(inventories: At<'_>, message: At<'_>, settings: &Settings) -> Resu
     }
     for inventory in elements {
         let control = inventory.required("StatusApplicationControl")?;
-        if control.attribute("AllInvCode").map(Text::boolean).transpose()?.unwrap_or(false) {
-            if rooms.any() {
-                return Err(inventory.reject("a closed season stands behind room counts: closed seasons come first"));
-            }
-            if let Some(counts) = inventory.first("InvCounts") {
-                return Err(counts.reject("a closed season has no counts: the whole house is closed"));
-            }
+        if !control.attribute("AllInvCode").map(Text::boolean).transpose()?.unwrap_or(false) {
+            counted(&mut grid, &mut rooms, inventory, control, (complete, settings))?;
+        } else if rooms.any() {
+            return Err(inventory.reject("a closed season stands behind room counts: closed seasons come first"));
+        } else if let Some(counts) = inventory.first("InvCounts") {
+            return Err(counts.reject("a closed season has no counts: the whole house is closed"));
+        } else {
             closed.push((control, season(control, &closed)?));
-            continue;
-        }
-        if !applies::counts(control.attribute("RatePlanCode"), settings)? {
-            continue;
-        }
-        let about = rooms.check(control, applies::rooms(control, settings)?, complete)?;
-        let nights = applies::nights(control, inventory)?;
-        let free = count(inventory, FREE)?.unwrap_or(0);
-        match about.room {
-            None => {
-                let free = Value::Integer(free.into());
-                grid.set(inventory, about.room_type, &nights, What::Availability, Some(&free))?;
-            }
-            Some(_) => grid.add(inventory, about.room_type, &nights, What::Availability, free)?,
-        }
-        if let Some(physical) = count(inventory, PHYSICAL)? {
-            let physical = Value::Integer(physical.into());
-            grid.set(inventory, about.room_type, &nights, What::Capacity, Some(&physical))?;
         }
     }
     close(&mut grid, &closed, settings)?;
     Ok(if complete { grid.whole(settings, &SCOPE) } else { grid.overlay(settings) })
+}
+
+/// The counts of a room type, or of a single room, which adds to its type's.
+fn counted(
+    grid: &mut Grid,
+    rooms: &mut RoomsOrTypes,
+    inventory: At<'_>,
+    control: At<'_>,
+    (complete, settings): (bool, &Settings),
+) -> Result<(), Rejection> {
+    if !applies::counts(control.attribute("RatePlanCode"), settings)? {
+        return Ok(());
+    }
+    let about = rooms.check(control, applies::rooms(control, settings)?, complete)?;
+    let nights = applies::nights(control, inventory)?;
+    let free = count(inventory, FREE)?.unwrap_or(0);
+    match about.room {
+        Some(_) => grid.add(inventory, about.room_type, &nights, What::Availability, free)?,
+        None => {
+            let free = Value::Integer(free.into());
+            grid.set(inventory, about.room_type, &nights, What::Availability, Some(&free))?;
+        }
+    }
+    let physical = count(inventory, PHYSICAL)?.map(|physical| Value::Integer(physical.into()));
+    if physical.is_some() {
+        grid.set(inventory, about.room_type, &nights, What::Capacity, physical.as_ref())?;
+    }
+    Ok(())
 }
 
 /// The count of a type; several of one type add up.

@@ -16,11 +16,12 @@ use crate::settings::Settings;
 const ADULTS: &str = "10";
 /// OpenTravel code list CHG: the price is per person.
 const PER_PERSON: &str = "7";
-/// What a rate plan speaks about as a whole.
-const PLAN: [What; 5] = [What::Price, What::MinStay, What::MaxStay, What::ClosedToArrival, What::ClosedToDeparture];
+/// What a rate plan speaks about as a whole; the lengths of stay only where it has rules for them.
+const PLAN: [What; 3] = [What::Price, What::MinStay, What::MaxStay];
 
 /// `RateAmountMessages` of an OTA_HotelRateAmountNotifRQ.
-pub fn amounts(messages: At<'_>, _: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejection> {
+pub fn amounts(messages: At<'_>, notification: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejection> {
+    let removes = notification.attribute("NotifType").is_some_and(|kind| kind.as_str() == "Remove");
     let mut grid = Grid::default();
     for message in messages.all("RateAmountMessage") {
         let control = message.required("StatusApplicationControl")?;
@@ -28,6 +29,11 @@ pub fn amounts(messages: At<'_>, _: At<'_>, settings: &Settings) -> Result<Vec<C
             continue;
         }
         let about = applies::rooms(control, settings)?;
+        if removes {
+            let nights = applies::nights(control, control)?;
+            grid.set(control, about.room_type, &nights, What::Price, None)?;
+            continue;
+        }
         for rate in message.all("Rates/Rate") {
             let Some(price) = price(rate, false, &[rate], settings)? else { continue };
             let nights = applies::nights(rate, control)?;
@@ -51,7 +57,8 @@ pub fn plans(plans: At<'_>, message: At<'_>, settings: &Settings) -> Result<Vec<
             _ => {
                 plan_into(&mut grid, plan, settings)?;
                 let whole = kind == "New" || is_complete(message);
-                changes.extend(if whole { grid.whole(settings, &PLAN) } else { grid.overlay(settings) });
+                let scope = if plan.first("BookingRules").is_some() { &PLAN[..] } else { &PLAN[..1] };
+                changes.extend(if whole { grid.whole(settings, scope) } else { grid.overlay(settings) });
             }
         }
     }

@@ -2,8 +2,6 @@
 //!
 //! Knows statuses and when a message is no booking at all. What a single room is, `room_stay` knows.
 
-use std::collections::BTreeSet;
-
 use concord_plugin::xml::{At, Text};
 use concord_plugin::{Action, Cancellation, Change, Line, Rejection, ReservationReplacement, Revision, Status, stay};
 
@@ -69,8 +67,14 @@ pub fn told(at: At<'_>, message: At<'_>, settings: &Settings) -> Result<Vec<Chan
     Ok(changes(reservation, lines, revision, status))
 }
 
-/// A reservation that an OTA_CancelRQ cancels.
+/// A reservation that an OTA_CancelRQ cancels. One that only asks what a cancellation would cost, or takes it back, does not.
 pub fn cancelled(message: At<'_>, _: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejection> {
+    const MEANT: [(&str, ()); 2] = [("Cancel", ()), ("Commit", ())];
+    message.attribute("CancelType").map(|text| text.one_of(&MEANT)).transpose()?;
+    let simulated = message.attribute("SimulateCancelAndGetPenaltyAmount").map(Text::boolean).transpose()?;
+    if simulated == Some(true) {
+        return Err(message.reject("asks what a cancellation would cost and cancels nothing"));
+    }
     let reservation = identity::reservation(message)?;
     Ok(changes(reservation, vec![], revision(message, settings)?, Status::Cancelled))
 }
@@ -120,10 +124,4 @@ fn cancelled_line(stay: At<'_>, id: String, at: At<'_>) -> Line {
         line.room_type = Some(room_type.to_owned());
     }
     line
-}
-
-/// Whether no name stands twice.
-pub fn distinct(names: &[&str]) -> bool {
-    let mut seen = BTreeSet::new();
-    names.iter().all(|name| seen.insert(*name))
 }

@@ -2,11 +2,12 @@
 //!
 //! Does not know what the reservation's status means.
 
+use std::collections::BTreeSet;
+
 use concord_plugin::xml::{At, Text};
 use concord_plugin::{Days, Line, Money, Rejection, number, stay};
 
 use crate::rates::amount;
-use crate::reservation::distinct;
 use crate::settings::Settings;
 
 /// The line of a reservation's first room where the message gives rooms no name of their own.
@@ -19,7 +20,7 @@ pub fn line_ids(stays: &[At<'_>]) -> Result<Vec<String>, Rejection> {
     for name in ["IndexNumber", "RPH"] {
         let named: Vec<Text<'_>> = stays.iter().filter_map(|stay| stay.attribute(name)).collect();
         let codes: Vec<&str> = named.iter().map(|text| text.code()).collect::<Result<_, _>>()?;
-        if codes.len() == stays.len() && distinct(&codes) {
+        if codes.len() == stays.len() && codes.iter().collect::<BTreeSet<_>>().len() == codes.len() {
             return Ok(codes.into_iter().map(str::to_owned).collect());
         }
     }

@@ -1,25 +1,28 @@
 //! Purchases of Google Analytics 4 and orders of Segment: an order whose items are rooms.
 //!
-//! Neither knows hotels: dates, hotel and guests come as properties of the website's own making, at the item or at the order. The
+//! Neither knows hotels: dates, hotel and guests come as parameters of the website's own making, at the item or at the order. The
 //! setting `keys` says how they are called; each key is looked for at the item first.
 //!
 //! | field | GA4 | Segment | `keys` |
 //! |---|---|---|---|
 //! | number | `transaction_id` | `order_id` | |
-//! | hotel | `hotel_id` | `hotel_id` | `property` |
-//! | arrival, departure | `start_date`, `end_date` | the same | `arrival`, `departure` |
+//! | hotel | `hotel_id`, `location_id` | the same | `property` |
+//! | arrival, departure | `start_date`, `end_date` | the same, or `checkin_date`, `checkout_date` | `arrival`, `departure` |
 //! | room type | `item_id` | `sku`, else `product_id` | `room_type` |
 //! | guests | `number_of_passengers` | the same | `guests` |
-//! | rooms | `quantity` of the item | `quantity` of the product | |
-//! | money | `price` of the item in `currency`; the order's `value` (`total`) where it is one room | the same | |
+//! | rooms, or nights | `quantity` (setting `quantity`) | the same | |
+//! | money | `price` in `currency`; else the order's `value` (`total`), where it is one room | the same | |
+//!
+//! Shapes of a GA4 event: `name` and `params` (Measurement Protocol), `event` and `ecommerce` (data layer), `event_name`, `event_params`,
+//! `ecommerce` and `items` with `item_params` (BigQuery export). Every line is its item's place; what is left out is cancelled.
 
 use concord_plugin::json::messages::{self, Attributes};
-use concord_plugin::json::{At, same_word};
-use concord_plugin::{Action, Change, Day, Line, Money, Rejection, ReservationReplacement, Status, stay};
+use concord_plugin::json::{At, Value, same_word};
+use concord_plugin::{Action, Change, Day, Days, Line, Money, Rejection, ReservationReplacement, Status, number, stay};
 
-use crate::Settings;
+use crate::{Settings, when};
 
-/// How the website's own properties are called.
+/// How the website's own parameters are called.
 #[derive(Clone, Debug)]
 pub struct Keys {
     property: Vec<String>,
@@ -39,14 +42,28 @@ impl Keys {
         let found = table.map(|at| at.object()?.only(&["property", "arrival", "departure", "room_type", "guests"]));
         let [property, arrival, departure, room_type, guests] = found.transpose()?.unwrap_or([None; 5]);
         Ok(Keys {
-            property: own(property, &["hotel_id"])?,
-            arrival: own(arrival, &["start_date"])?,
-            departure: own(departure, &["end_date"])?,
+            property: own(property, &["hotel_id", "location_id"])?,
+            arrival: own(arrival, &["start_date", "checkin_date"])?,
+            departure: own(departure, &["end_date", "checkout_date"])?,
             room_type: own(room_type, &["item_id", "sku", "product_id"])?,
             guests: own(guests, &["number_of_passengers"])?,
         })
     }
 }
+
+/// What an item's quantity counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Equal rooms; the price is that of one.
+    Rooms,
+    /// Nights of one room; the price is that of a night.
+    Nights,
+}
+
+/// Words of the setting `quantity`.
+pub const QUANTITIES: [(&str, Quantity); 2] = [("rooms", Quantity::Rooms), ("nights", Quantity::Nights)];
+/// Most equal rooms of an item.
+const MOST_ROOMS: u32 = 500;
 
 /// What an order is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,118 +88,199 @@ pub fn is(at: At<'_>) -> bool {
 }
 
 fn kind(at: At<'_>) -> Option<Kind> {
-    let name = at.find("name").filter(|_| at.find("params").is_some());
-    let name = name.or_else(|| at.find("event").filter(|_| at.find("properties").is_some()))?.text().ok()?;
+    const SHAPES: [(&str, &str); 4] =
+        [("name", "params"), ("event", "properties"), ("event", "ecommerce"), ("event_name", "event_params")];
+    let name = SHAPES.iter().find_map(|(name, with)| at.find(name).filter(|_| at.find(with).is_some()))?;
+    let name = name.text().ok()?;
     EVENTS.iter().find(|(known, _)| same_word(known, name)).map(|(_, kind)| *kind)
 }
 
-/// What is said of the order.
-fn of(part: At<'_>) -> At<'_> {
-    part.find("params").or_else(|| part.find("properties")).unwrap_or(part)
+/// The places where an order's own parameters stand.
+struct Order<'j> {
+    part: At<'j>,
+    places: Vec<At<'j>>,
 }
 
-fn items<'j>(order: At<'j>, settings: &Settings) -> Vec<At<'j>> {
-    let mut items = order.all("items");
-    items.extend(order.all("products"));
-    if let Some(rooms) = &settings.room_category {
-        let category = |item: &At<'j>| item.needs_one(&["item_category", "category"]).and_then(|at| at.text()).ok();
-        items.retain(|item| category(item).is_some_and(|category| same_word(category, rooms)));
+impl<'j> Order<'j> {
+    fn of(part: At<'j>) -> Order<'j> {
+        let inner = ["params", "properties", "ecommerce"].iter().filter_map(|key| part.find(key));
+        Order { part, places: inner.chain([part]).collect() }
     }
-    items
+
+    fn find(&self, key: &str) -> Option<At<'j>> {
+        self.places.iter().find_map(|place| parameter(*place, key))
+    }
+
+    fn number(&self) -> Result<&'j str, Rejection> {
+        let found = ["transaction_id", "order_id"].iter().find_map(|key| self.find(key));
+        found.ok_or_else(|| self.places[0].reject("transaction_id or order_id is missing"))?.id()
+    }
+
+    /// Its items that are rooms.
+    fn items(&self, settings: &Settings) -> Vec<At<'j>> {
+        let mut items: Vec<At<'j>> =
+            self.places.iter().flat_map(|place| ["items", "products"].map(|key| place.all(key))).flatten().collect();
+        if let Some(rooms) = &settings.room_category {
+            let category = |item: &At<'j>| item.needs_one(&["item_category", "category"]).and_then(|at| at.text()).ok();
+            items.retain(|item| category(item).is_some_and(|category| same_word(category, rooms)));
+        }
+        items
+    }
+
+    /// A parameter of the item, else of the order.
+    fn own(&self, item: At<'j>, keys: &[String]) -> Result<At<'j>, Rejection> {
+        let of_item = keys.iter().find_map(|key| parameter(item, key));
+        let found = of_item.or_else(|| keys.iter().find_map(|key| self.find(key)));
+        found.ok_or_else(|| item.reject(format_args!("{} is missing (setting \"keys\")", keys.join(" or "))))
+    }
 }
 
-/// A property of the item, else of the order.
-fn own<'j>(item: At<'j>, order: At<'j>, keys: &[String]) -> Result<At<'j>, Rejection> {
-    let found = [item, order].into_iter().find_map(|at| keys.iter().find_map(|key| at.find(key)));
-    found.ok_or_else(|| item.reject(format_args!("{} is missing (setting \"keys\")", keys.join(" or "))))
+/// A parameter: a key, or an entry of a list of keys and values, as BigQuery has them.
+fn parameter<'j>(at: At<'j>, key: &str) -> Option<At<'j>> {
+    const VALUES: [&str; 4] = ["value.string_value", "value.int_value", "value.double_value", "value.float_value"];
+    let listed = || {
+        let lists = ["event_params", "item_params"].iter().flat_map(|list| at.all(list));
+        let mut entries = lists.filter(|entry| entry.find("key").and_then(|name| name.text().ok()) == Some(key));
+        entries.find_map(|entry| VALUES.iter().find_map(|value| entry.find(value)))
+    };
+    at.find(key).or_else(listed).filter(|at| at.value() != Value::Text("(not set)"))
 }
 
 /// The hotel.
 pub fn property(part: At<'_>, attributes: Attributes<'_>, settings: &Settings) -> Result<String, Rejection> {
-    let order = of(part);
-    let item = items(order, settings).first().copied().unwrap_or(order);
-    match own(item, order, &settings.keys.property) {
-        Ok(property) => property.id().map(str::to_owned),
-        Err(_) => messages::hotel(order, &settings.keys.property[0], attributes, settings.property.as_ref()),
+    let order = Order::of(part);
+    let items = order.items(settings);
+    let first = items.first().copied().unwrap_or(part);
+    let keys = &settings.keys.property;
+    let Ok(property) = order.own(first, keys) else {
+        let key = keys.first().map_or("hotel_id", String::as_str);
+        return messages::hotel(order.places[0], key, attributes, settings.property.as_ref());
+    };
+    let property = property.id()?;
+    for item in &items {
+        if order.own(*item, keys)?.id()? != property {
+            return Err(
+                item.reject("an order whose rooms are in several hotels cannot be told apart: send one for each")
+            );
+        }
     }
+    Ok(property.to_owned())
 }
 
-/// The earliest arrival.
+/// The earliest arrival that can be read.
 pub fn date(part: At<'_>, settings: &Settings) -> Option<Day> {
-    let order = of(part);
-    let arrivals = items(order, settings).into_iter().chain([order]);
-    arrivals.filter_map(|item| own(item, order, &settings.keys.arrival).and_then(At::local_day).ok()).min()
+    let order = Order::of(part);
+    let places = order.items(settings).into_iter().chain([part]);
+    places.filter_map(|item| when::day(order.own(item, &settings.keys.arrival).ok()?, settings).ok()).min()
 }
 
 /// What an order says.
 pub fn changes(root: At<'_>, part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejection> {
-    let order = of(part);
-    let reservation = order.needs_one(&["transaction_id", "order_id", "orderId"])?.id()?;
-    let items = items(order, settings);
+    let order = Order::of(part);
+    let reservation = order.number()?.to_owned();
+    let items = order.items(settings);
+    let refund = part.find("properties").is_none();
     let lines = match kind(part) {
-        Some(Kind::Cancelled) if part.find("params").is_some() && !items.is_empty() => {
+        Some(Kind::Cancelled) if refund && !items.is_empty() => {
             return Err(
                 part.reject("a refund of single items does not say which rooms are left: send the booking anew")
             );
         }
-        Some(Kind::Cancelled) => {
-            return Ok(messages::all_cancelled(revision(root, part)?, reservation.to_owned(), "1"));
-        }
-        _ => lines(order, &items, reservation, settings)?,
+        Some(Kind::Cancelled) => cancelled(&order, &items, settings),
+        _ => lines(&order, &items, &reservation, settings)?,
     };
-    let all = ReservationReplacement { reservation: reservation.to_owned(), lines };
-    Ok(messages::change(revision(root, part)?, Action::ReservationReplace(all)))
+    let revision = if settings.timestamps { revision(root, &order)? } else { None };
+    Ok(messages::change(revision, Action::ReservationReplace(ReservationReplacement { reservation, lines })))
 }
 
-fn lines(order: At<'_>, items: &[At<'_>], reservation: &str, settings: &Settings) -> Result<Vec<Line>, Rejection> {
+/// The rooms by name, so that a booking that arrives after its cancellation stays cancelled.
+fn cancelled(order: &Order<'_>, items: &[At<'_>], settings: &Settings) -> Vec<Line> {
+    let cancelled = |line: Line| Line { status: Some(Status::Cancelled), ..stay::line(line.line) };
+    let mut lines: Vec<Line> = Vec::new();
+    for (place, item) in (1_u32..).zip(items) {
+        let rooms = nights(order, *item, settings).and_then(|nights| rooms(*item, nights, settings));
+        let rooms = rooms.map_or(1, |(rooms, _)| rooms);
+        lines.extend(stay::rooms(stay::line(place.to_string()), rooms).into_iter().map(cancelled));
+    }
+    if lines.is_empty() { vec![cancelled(stay::line("1"))] } else { lines }
+}
+
+fn lines(order: &Order<'_>, items: &[At<'_>], reservation: &str, settings: &Settings) -> Result<Vec<Line>, Rejection> {
     let mut references = stay::References::new();
     references.booking(&settings.issuer, reservation);
     let references = references.found();
     let mut lines = Vec::new();
     for (place, item) in (1_u32..).zip(items) {
-        let nights =
-            messages::nights(own(*item, order, &settings.keys.arrival)?, own(*item, order, &settings.keys.departure)?)?;
-        let room_type = match (own(*item, order, &settings.keys.room_type), &settings.room_type) {
-            (Ok(at), _) => at.id()?.to_owned(),
-            (Err(_), Some(usual)) => usual.clone(),
-            (Err(missing), None) => return Err(missing),
-        };
-        let guests = own(*item, order, &settings.keys.guests).ok();
+        let days = nights(order, *item, settings)?;
+        let (rooms, priced) = rooms(*item, days, settings)?;
         let line = Line {
             status: Some(Status::Confirmed),
-            arrival: Some(nights.first),
-            departure: Some(nights.end),
-            room_type: Some(room_type),
-            guests: messages::persons(guests)?,
+            arrival: Some(days.first),
+            departure: Some(days.end),
+            room_type: Some(room_type(order, *item, settings)?),
+            guests: messages::persons(order.own(*item, &settings.keys.guests).ok())?,
             references: references.clone(),
             ..stay::line(place.to_string())
         };
-        let quantity = item.find("quantity").map(At::tally).transpose()?.unwrap_or(1);
-        if !(1..=500).contains(&quantity) {
-            return Err(item.needs("quantity")?.is_not("a number of rooms from 1 to 500"));
-        }
-        let money = item.find("price").map(|price| amount(price, *item, order, settings)).transpose()?;
+        let price = item.find("price").map(|price| amount(price, *item, order, settings)).transpose()?;
+        let money = price.and_then(|price| Some(Money { amount: number::times(price.amount, priced)?, ..price }));
         // A price is that of one room; guests are those of all.
-        lines.extend(stay::rooms(line, quantity).into_iter().map(|line| Line { money: money.clone(), ..line }));
+        lines.extend(stay::rooms(line, rooms).into_iter().map(|line| Line { money: money.clone(), ..line }));
     }
     if lines.is_empty() {
-        return Err(order.reject("a booking has rooms, and this one has none"));
+        return Err(order.places[0].reject("a booking has rooms, and this one has none"));
     }
-    if let ([line], Some(total)) = (&mut lines[..], order.find("value").or_else(|| order.find("total"))) {
-        line.money = Some(amount(total, order, order, settings)?);
+    if let ([line], Some(total)) = (&mut lines[..], order.find("value").or_else(|| order.find("total")))
+        && line.money.is_none()
+    {
+        line.money = Some(amount(total, order.places[0], order, settings)?);
     }
     Ok(lines)
 }
 
-fn amount(price: At<'_>, item: At<'_>, order: At<'_>, settings: &Settings) -> Result<Money, Rejection> {
+fn nights(order: &Order<'_>, item: At<'_>, settings: &Settings) -> Result<Days, Rejection> {
+    let (arrival, departure) = (order.own(item, &settings.keys.arrival)?, order.own(item, &settings.keys.departure)?);
+    stay::nights(when::day(arrival, settings)?, when::day(departure, settings)?).map_err(|why| departure.reject(why))
+}
+
+/// How many rooms an item is, and how often its price counts for each.
+fn rooms(item: At<'_>, nights: Days, settings: &Settings) -> Result<(u32, u32), Rejection> {
+    let Some(at) = item.find("quantity") else { return Ok((1, 1)) };
+    let quantity = at.tally()?;
+    match settings.quantity {
+        Some(Quantity::Nights) if i64::from(quantity) == i64::from(nights.end) - i64::from(nights.first) => {
+            Ok((1, quantity))
+        }
+        Some(Quantity::Nights) => {
+            Err(at.is_not(format_args!("the number of nights, {}", i64::from(nights.end) - i64::from(nights.first))))
+        }
+        Some(Quantity::Rooms) if (1..=MOST_ROOMS).contains(&quantity) => Ok((quantity, 1)),
+        Some(Quantity::Rooms) => Err(at.is_not(format_args!("a number of rooms from 1 to {MOST_ROOMS}"))),
+        None if quantity == 1 => Ok((1, 1)),
+        None => {
+            Err(at.reject(format_args!("{quantity} what? The setting \"quantity\" says it: \"rooms\" or \"nights\"")))
+        }
+    }
+}
+
+fn room_type(order: &Order<'_>, item: At<'_>, settings: &Settings) -> Result<String, Rejection> {
+    match (order.own(item, &settings.keys.room_type), &settings.room_type) {
+        (Ok(at), _) => at.id().map(str::to_owned),
+        (Err(_), Some(usual)) => Ok(usual.clone()),
+        (Err(missing), None) => Err(missing),
+    }
+}
+
+fn amount(price: At<'_>, item: At<'_>, order: &Order<'_>, settings: &Settings) -> Result<Money, Rejection> {
     let currency = item.find("currency").or_else(|| order.find("currency"));
     messages::money(price, currency, settings.currency.as_ref())
 }
 
-fn revision(root: At<'_>, part: At<'_>) -> Result<Option<i64>, Rejection> {
-    let micros = [part, root].into_iter().find_map(|at| at.find("timestamp_micros"));
-    if let Some(micros) = micros {
+/// Microseconds since 1970-01-01T00:00:00Z of the event, or of the batch that it came in.
+fn revision(root: At<'_>, order: &Order<'_>) -> Result<Option<i64>, Rejection> {
+    let micros = order.find("timestamp_micros").or_else(|| order.find("event_timestamp"));
+    if let Some(micros) = micros.or_else(|| root.find("timestamp_micros")) {
         return micros.whole().map(Some);
     }
-    part.needs_one(&["originalTimestamp", "timestamp"]).ok().map(At::instant).transpose()
+    order.part.needs_one(&["timestamp", "originalTimestamp"]).ok().map(At::instant).transpose()
 }

@@ -143,9 +143,15 @@ impl Pipeline {
                     partitions: settings.partitions,
                     max_record_bytes,
                 };
-                AnyLog::Fluvio(Box::new(FluvioLog::open(&options).await?))
+                let log = FluvioLog::open(&options).await.map_err(|error| self.fluvio_error(&error))?;
+                AnyLog::Fluvio(Box::new(log))
             }
         }))
+    }
+
+    /// With the pipeline's file in place of the word for it.
+    pub fn fluvio_error(&self, error: &fluvio::OpenError) -> anyhow::Error {
+        anyhow::anyhow!(error.to_string().replace("-c FILE", &format!("-c {}", self.file.path.display())))
     }
 
     /// The log, here or in the running process.

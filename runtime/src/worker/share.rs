@@ -78,7 +78,7 @@ mod tests {
             all.sort_unstable();
             assert_eq!(all, (0..8).collect::<Vec<_>>(), "{of} workers");
         }
-        assert_eq!(Share { index: 9, of: 10 }.of(8), []);
+        assert!(Share { index: 9, of: 10 }.of(8).is_empty());
     }
 
     #[test]

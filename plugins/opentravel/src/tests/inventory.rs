@@ -2,45 +2,13 @@
 
 use super::{parts_with, refused, refused_with, told, told_with};
 
-pub const COUNTS: &str = r#"<OTA_HotelInvCountNotifRQ Version="4"><UniqueID Type="16" ID="1" Instance="CompleteSet"/>
- <Inventories HotelCode="H1">
-  <Inventory><StatusApplicationControl Start="2026-05-01" End="2026-05-31" AllInvCode="true"/></Inventory>
-  <Inventory><StatusApplicationControl Start="2026-03-01" End="2026-03-10" InvTypeCode="DBL"/>
-   <InvCounts><InvCount CountType="1" Count="10"/><InvCount CountType="2" Count="3"/><InvCount CountType="6" Count="1"/></InvCounts></Inventory>
-  <Inventory><StatusApplicationControl Start="2026-03-05" End="2026-03-05" InvTypeCode="DBL"/></Inventory>
-  <Inventory><StatusApplicationControl Start="2026-03-02" End="2026-03-08" InvTypeCode="SGL" Sat="1" Sun="true"/>
-   <InvCounts><InvCount CountType="2" Count="1"/></InvCounts></Inventory>
- </Inventories></OTA_HotelInvCountNotifRQ>"#;
+pub const COUNTS: &str = include_str!("../../cases/counts.xml");
 
-pub const STATUSES: &str = r#"<s:Envelope xmlns:s="urn:s"><s:Body><OTA_HotelAvailNotifRQ><AvailStatusMessages HotelCode="H1">
-  <AvailStatusMessage BookingLimit="4" BookingLimitMessageType="SetLimit">
-   <StatusApplicationControl Start="2026-03-01" End="2026-03-02" InvTypeCode="DBL" RatePlanCode="BAR"/>
-   <LengthsOfStay><LengthOfStay MinMaxMessageType="SetMinLOS" Time="2" TimeUnit="Day"/><LengthOfStay MinMaxMessageType="SetMaxLOS" Time="14"/></LengthsOfStay>
-   <RestrictionStatus Restriction="Arrival" Status="Close"/><RestrictionStatus Restriction="Departure" Status="Open"/>
-  </AvailStatusMessage>
-  <AvailStatusMessage><StatusApplicationControl Start="2026-03-02" End="2026-03-03" InvTypeCode="DBL" RatePlanCode="BAR"/>
-   <RestrictionStatus Status="Close"/></AvailStatusMessage>
-  <AvailStatusMessage BookingLimit="9"><StatusApplicationControl Start="2026-03-01" End="2026-03-02" InvTypeCode="DBL" RatePlanCode="NRF"/></AvailStatusMessage>
-  <AvailStatusMessage BookingLimitMessageType="RemoveLimit"><StatusApplicationControl Start="2026-03-09" End="2026-03-09" InvCode="SGL"/></AvailStatusMessage>
- </AvailStatusMessages></OTA_HotelAvailNotifRQ></s:Body></s:Envelope>"#;
+pub const STATUSES: &str = include_str!("../../cases/statuses.xml");
 
-pub const RATES: &str = r#"<OTA_HotelRateAmountNotifRQ><RateAmountMessages HotelCode="H1">
-  <RateAmountMessage><StatusApplicationControl Start="2026-03-01" End="2026-03-07" InvTypeCode="DBL" RatePlanCode="BAR" Fri="1" Sat="1"/>
-   <Rates><Rate><BaseByGuestAmts><BaseByGuestAmt AmountAfterTax="90.00" NumberOfGuests="1" CurrencyCode="EUR"/>
-    <BaseByGuestAmt AmountAfterTax="12000" AmountBeforeTax="11000" NumberOfGuests="2" CurrencyCode="EUR" DecimalPlaces="2"/>
-    <BaseByGuestAmt AmountAfterTax="50" NumberOfGuests="2" AgeQualifyingCode="8" CurrencyCode="EUR"/></BaseByGuestAmts></Rate></Rates></RateAmountMessage>
-  <RateAmountMessage><StatusApplicationControl InvTypeCode="SGL" RatePlanCode="BAR"/>
-   <Rates><Rate Start="2026-03-01" End="2026-03-01" CurrencyCode="EUR"><BaseByGuestAmts><BaseByGuestAmt AmountAfterTax="70" NumberOfGuests="1"/></BaseByGuestAmts></Rate></Rates></RateAmountMessage>
-  <RateAmountMessage><StatusApplicationControl Start="2026-03-01" End="2026-03-01" InvTypeCode="DBL" RatePlanCode="NRF"/>
-   <Rates><Rate><BaseByGuestAmts><BaseByGuestAmt AmountAfterTax="1" CurrencyCode="EUR"/></BaseByGuestAmts></Rate></Rates></RateAmountMessage>
- </RateAmountMessages></OTA_HotelRateAmountNotifRQ>"#;
+pub const RATES: &str = include_str!("../../cases/rate_amounts.xml");
 
-pub const PLANS: &str = r#"<OTA_HotelRatePlanNotifRQ><RatePlans HotelCode="H1">
-  <RatePlan RatePlanNotifType="Overlay" CurrencyCode="EUR" RatePlanCode="BAR">
-   <BookingRules><BookingRule Start="2026-03-01" End="2026-03-02" CodeContext="ROOMTYPE" Code="DBL"><LengthsOfStay><LengthOfStay Time="3" MinMaxMessageType="SetMinLOS"/></LengthsOfStay></BookingRule></BookingRules>
-   <Rates><Rate RateTimeUnit="Day" UnitMultiplier="1"><BaseByGuestAmts><BaseByGuestAmt Type="7"/></BaseByGuestAmts></Rate>
-    <Rate InvTypeCode="DBL" Start="2026-03-01" End="2026-03-03"><BaseByGuestAmts><BaseByGuestAmt NumberOfGuests="2" AgeQualifyingCode="10" AmountAfterTax="60.50"/></BaseByGuestAmts></Rate></Rates>
-  </RatePlan><RatePlan RatePlanNotifType="Remove" RatePlanCode="OLD"/></RatePlans></OTA_HotelRatePlanNotifRQ>"#;
+pub const PLANS: &str = include_str!("../../cases/rate_plans.xml");
 
 #[test]
 fn a_complete_set_replaces_and_closes() {
@@ -129,6 +97,14 @@ fn the_price_is_that_of_the_plan_and_the_guests() {
     assert_eq!(single[1], "set DBL 2026-03-06/2026-03-08 price=90.00 EUR");
     let none = told_with(r#"{"rate_plan": "BAR", "fields": {"price": ""}}"#, RATES);
     assert_eq!(none, ["at H1"], "a pipeline without prices takes none");
+}
+
+#[test]
+fn prices_can_be_taken_back() {
+    let body = r#"<OTA_HotelRateAmountNotifRQ NotifType="Remove"><RateAmountMessages HotelCode="H1"><RateAmountMessage>
+        <StatusApplicationControl Start="2026-03-01" End="2026-03-02" InvTypeCode="DBL" RatePlanCode="BAR"/></RateAmountMessage>
+        </RateAmountMessages></OTA_HotelRateAmountNotifRQ>"#;
+    assert_eq!(told_with(r#"{"rate_plan": "BAR"}"#, body)[1..], ["set DBL 2026-03-01/2026-03-03 price=-"]);
 }
 
 #[test]

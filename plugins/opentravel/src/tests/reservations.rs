@@ -6,54 +6,10 @@ use super::{parts_with, refused, refused_with, told, told_with};
 use crate::Opentravel;
 
 /// Two rooms, one of them for two units, prices per night, no TimeSpan, a card: as a channel manager pushes it over SOAP.
-pub const SITEMINDER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/">
- <SOAP-ENV:Header><wsse:Security xmlns:wsse="urn:wsse"><wsse:Password>s3cret</wsse:Password></wsse:Security></SOAP-ENV:Header>
- <SOAP-ENV:Body>
-  <ota:OTA_HotelResNotifRQ xmlns:ota="http://www.opentravel.org/OTA/2003/05" ResStatus="Modify" EchoToken="e1"
-      TimeStamp="2026-02-01T10:00:00Z" Version="1.0">
-   <ota:POS><ota:Source><ota:RequestorID Type="22" ID="SITE"/><ota:BookingChannel Primary="true" Type="7">
-     <ota:CompanyName Code="BDC">Booking.com</ota:CompanyName></ota:BookingChannel></ota:Source></ota:POS>
-   <ota:HotelReservations>
-    <ota:HotelReservation CreateDateTime="2026-01-31T09:00:00+01:00" LastModifyDateTime="2026-02-01T10:59:00+01:00" ResStatus="Book">
-     <ota:UniqueID Type="14" ID="BDC-4711"/><ota:UniqueID Type="16" ID="rev-2"/>
-     <ota:RoomStays>
-      <ota:RoomStay IndexNumber="501">
-       <ota:RoomTypes><ota:RoomType RoomTypeCode="DBL" NumberOfUnits="1"/></ota:RoomTypes>
-       <ota:RoomRates><ota:RoomRate RoomTypeCode="DBL" RatePlanCode="BAR" NumberOfUnits="1"><ota:Rates>
-         <ota:Rate EffectiveDate="2026-03-01" ExpireDate="2026-03-02" UnitMultiplier="1"><ota:Base AmountAfterTax="100.10" CurrencyCode="EUR"/></ota:Rate>
-         <ota:Rate EffectiveDate="2026-03-02" ExpireDate="2026-03-04" UnitMultiplier="2"><ota:Base AmountAfterTax="110" CurrencyCode="EUR"/></ota:Rate>
-       </ota:Rates></ota:RoomRate></ota:RoomRates>
-       <ota:GuestCounts><ota:GuestCount AgeQualifyingCode="10" Count="2"/><ota:GuestCount AgeQualifyingCode="8" Count="1"/></ota:GuestCounts>
-       <ota:BasicPropertyInfo HotelCode="H1"/>
-      </ota:RoomStay>
-      <ota:RoomStay IndexNumber="502">
-       <ota:RoomTypes><ota:RoomType RoomTypeCode="SGL" NumberOfUnits="2"/></ota:RoomTypes>
-       <ota:TimeSpan Start="2026-03-01" End="2026-03-02"/>
-       <ota:Total AmountBeforeTax="9000" AmountAfterTax="10000" CurrencyCode="EUR" DecimalPlaces="2"/>
-       <ota:Guarantee><ota:GuaranteesAccepted><ota:GuaranteeAccepted><ota:PaymentCard CardNumber="4444333322221111" SeriesCode="123"/></ota:GuaranteeAccepted></ota:GuaranteesAccepted></ota:Guarantee>
-       <ota:BasicPropertyInfo HotelCode="H1"/>
-      </ota:RoomStay>
-     </ota:RoomStays>
-     <ota:ResGlobalInfo><ota:HotelReservationIDs>
-       <ota:HotelReservationID ResID_Type="13" ResID_Value="newsletter" ResID_Source="campaign"/>
-       <ota:HotelReservationID ResID_Type="10" ResID_Value="P-9"/>
-     </ota:HotelReservationIDs></ota:ResGlobalInfo>
-    </ota:HotelReservation>
-   </ota:HotelReservations>
-  </ota:OTA_HotelResNotifRQ>
- </SOAP-ENV:Body>
-</SOAP-ENV:Envelope>"#;
+pub const SITEMINDER: &str = include_str!("../../cases/channel_manager.xml");
 
 /// A modification by a central reservation system: rates only, an assigned room, foreign scripts.
-pub const HTNG: &str = r#"<OTA_HotelResModifyNotifRQ xmlns="http://www.opentravel.org/OTA/2003/05" Version="4">
- <HotelResModifies><HotelResModify ResStatus="In-house" LastModifyDateTime="2026-03-01T15:00:00">
-  <UniqueID Type="14" ID="予約-7" ID_Context="CRS"/>
-  <RoomStays><RoomStay><RoomTypes><RoomType RoomTypeCode="دبل" RoomID="１０４"/></RoomTypes>
-   <RoomRates><RoomRate EffectiveDate="2026-03-01" ExpireDate="2026-03-01"/><RoomRate EffectiveDate="2026-03-02" ExpireDate="2026-03-03"/></RoomRates>
-  </RoomStay></RoomStays>
-  <ResGlobalInfo><Total AmountAfterTax="20000" CurrencyCode="JPY"/><BasicPropertyInfo HotelCode="ホテル"/></ResGlobalInfo>
- </HotelResModify></HotelResModifies></OTA_HotelResModifyNotifRQ>"#;
+pub const HTNG: &str = include_str!("../../cases/foreign_scripts.xml");
 
 /// A reservation of one room with the pieces that a test is about.
 fn booking(attributes: &str, stay: &str) -> String {
@@ -186,6 +142,13 @@ fn a_cancellation_by_another_message() {
     let inside = format!("{ours}<TPA_Extensions><BasicPropertyInfo HotelCode=\"H7\"/></TPA_Extensions>");
     assert_eq!(told(&body(&inside))[0], "at H7");
     assert!(refused_with(settings, &body("<UniqueID Type='1' ID='x'/>")).contains("no identifier"));
+    for (attributes, words) in [
+        ("CancelType='Initiate'", "@CancelType: \"Initiate\" is not one of Cancel, Commit"),
+        ("SimulateCancelAndGetPenaltyAmount='true'", "asks what a cancellation would cost"),
+    ] {
+        let reason = refused_with(settings, &body(ours).replace("CancelType='Commit'", attributes));
+        assert!(reason.contains(words), "{reason}");
+    }
     // Expedia names the hotel in the envelope only.
     let soap = format!(
         r#"<s:Envelope xmlns:s="urn:s"><s:Header><Interface><PayloadInfo><CommDescriptor><Authentication Username="u" Password="geheim"/>

@@ -67,8 +67,9 @@ pub(super) struct Cursor<S> {
     stream: Option<S>,
     /// The next record has to be `last` again.
     proving: bool,
-    /// Bytes per fetch: grows when a batch does not fit.
+    /// Bytes per fetch: grows while a batch does not fit.
     fetch: u32,
+    usual_fetch: u32,
     /// Openings since the last new record.
     fruitless: u32,
     /// No opening before this.
@@ -90,6 +91,7 @@ impl<S: Stream> Cursor<S> {
             stream: None,
             proving: false,
             fetch,
+            usual_fetch: fetch,
             fruitless: 0,
             pause_until: None,
             short_since: None,
@@ -210,8 +212,10 @@ impl<S: Stream> Cursor<S> {
         if self.expected > before {
             (self.fruitless, self.pause_until) = (0, None);
         } else if let Some(needs) = chunk.needs {
-            self.fetch = self.fetch.max(needs);
+            // The stream may begin with a batch before the large one, so what that one needs may not be enough.
+            let larger = needs.max(self.fetch.saturating_mul(2));
             self.close("a batch is larger than a fetch");
+            self.fetch = larger;
         }
         Ok(())
     }
@@ -249,6 +253,9 @@ impl<S: Stream> Cursor<S> {
         self.stream = None;
         self.proving = false;
         self.reopened += 1;
+        if self.fruitless == 0 {
+            self.fetch = self.usual_fetch;
+        }
         self.fruitless = self.fruitless.saturating_add(1);
         let (partition, offset) = (self.partition, self.expected);
         if self.fruitless >= SAID_AFTER && self.fruitless.is_power_of_two() {

@@ -174,9 +174,11 @@ impl FluvioLog {
     async fn produce(&self, partition: Partition, records: RecordSet<RawRecords>) -> Result<Offset, LogError> {
         let topic = &self.cluster.topic;
         let broker = self.cluster.lane(partition, Lane::append(partition)).await.map_err(nothing_appended)?;
-        let mut request = DefaultProduceRequest::default();
-        request.isolation = Isolation::ReadCommitted;
-        request.timeout = REPLICATED;
+        let mut request = DefaultProduceRequest {
+            isolation: Isolation::ReadCommitted,
+            timeout: REPLICATED,
+            ..DefaultProduceRequest::default()
+        };
         let mut of_topic = DefaultTopicRequest { name: topic.clone(), ..Default::default() };
         of_topic.partitions.push(DefaultPartitionRequest { partition_index: partition, records });
         request.topics.push(of_topic);

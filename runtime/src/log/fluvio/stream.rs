@@ -127,7 +127,7 @@ impl Pump {
                 let taken =
                     UpdateOffsetsRequest { offsets: vec![OffsetUpdate { offset, session_id: answer.stream_id }] };
                 // Its answer says nothing.
-                let _ = socket.send_async(taken).await.map_err(|error| away(error.to_string()))?;
+                drop(socket.send_async(taken).await.map_err(|error| away(error.to_string()))?);
             }
         }
         Ok(())

@@ -24,7 +24,8 @@ enum Fault {
     Stall,
     End,
     Break,
-    /// Delivers nothing of a batch that needs so many bytes.
+    /// Delivers nothing of a batch before a fetch has so many bytes; what it says that it needs is half of that, as when
+    /// the stream begins with another batch.
     Cut(u32),
 }
 
@@ -113,7 +114,7 @@ impl Stream for FakeStream {
             Some(Fault::Cut(needs)) if self.fetch < needs => {
                 // It stays too small until a fetch is large enough.
                 self.log.change(|p| p.faults.push_front(Fault::Cut(needs)));
-                return Some(Ok(Chunk { records: Vec::new(), needs: Some(needs) }));
+                return Some(Ok(Chunk { records: Vec::new(), needs: Some(needs / 2) }));
             }
             Some(Fault::Cut(_)) => {}
         }
@@ -209,7 +210,14 @@ async fn a_batch_larger_than_a_fetch_is_fetched_whole() {
     let fake = Fake::with(100, [Fault::Skip(0), Fault::Cut(70_000)]);
     let mut cursor = Cursor::new(0, 0, 1000);
     read_to(&fake, &mut cursor, 100).await;
-    assert_eq!(fake.change(|p| p.opened.clone()), [(0, 1000), (9, 70_000)]);
+    assert_eq!(fake.change(|p| p.opened.clone()), [(0, 1000), (9, 35_000), (9, 70_000)]);
+    // The next ones are of the usual size.
+    fake.change(|p| {
+        p.end = 110;
+        p.faults.push_back(Fault::Break);
+    });
+    read_to(&fake, &mut cursor, 110).await;
+    assert_eq!(fake.change(|p| p.opened.last().copied()), Some((99, 1000)));
 }
 
 #[tokio::test(start_paused = true)]
