@@ -5,25 +5,12 @@
 //! with the deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use bytes::Bytes;
-use concord::cli::open::check_proposal;
-use concord::config::{Proposal, Tuning};
-use concord::deliver::Deliverer;
-use concord::log::{Log, NewRecord, Partition};
-use concord::plugin;
-use concord::store::Store;
+use concord::log::Log;
 use concord::types::Day;
-use concord::worker::checkpoint::Counts;
-use concord_tests::hotel_bookings::{Bookings, Source};
-use concord_tests::pipeline::{
-    self, Database, Lease, OwnLog, dump, host, plugins_dir, process, proposal_records, read_pipeline, until_idle,
-    with_clickhouse,
-};
-use tempfile::TempDir;
+use concord_tests::hotel_bookings::{Bookings, Desk, Replayed, replay, text};
+use concord_tests::pipeline::{dump, with_clickhouse};
 
 /// Property, room type, date: how many rooms are occupied.
 type Occupied = BTreeMap<(String, String, String), u64>;
@@ -39,18 +26,6 @@ fn file() -> Option<PathBuf> {
         println!("skipped: no sample data (hotel-booking-demand)");
     }
     found
-}
-
-/// The file's text.
-fn text(path: &Path) -> String {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).expect("the file");
-    match path.extension().is_some_and(|ending| ending == "zip") {
-        true => zip::ZipArchive::new(file).expect("an archive").by_index(0).expect("a file").read_to_string(&mut text),
-        false => (&file).read_to_string(&mut text),
-    }
-    .expect("text");
-    text
 }
 
 /// What the CSV says: the nights of guests who came, by the type that they were assigned; and the rows that stay no night.
@@ -91,120 +66,26 @@ fn counted(text: &str) -> (Occupied, BTreeSet<usize>) {
     (occupied, nightless)
 }
 
-/// The example's files in a folder of their own, with the plugins.
-fn example(properties: &str) -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let from =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("examples/hotel-booking-demand");
-    pipeline::copy_folder(&from, folder.path());
-    std::fs::copy(from.join(properties), folder.path().join("properties.toml")).expect("properties");
-    std::fs::create_dir_all(folder.path().join("plugins")).expect("a folder");
-    for plugin in ["opera", "opentravel", "website", "precedence"] {
-        let name = format!("{plugin}.wasm");
-        std::fs::copy(plugins_dir().join(&name), folder.path().join("plugins").join(&name))
-            .unwrap_or_else(|error| panic!("{name}: {error}; `cargo xtask guests` makes it"));
+/// Every record has one outcome (invariant 6).
+async fn check_counts(replayed: &Replayed) {
+    let mut ends = 0;
+    for partition in 0..replayed.own.log.identity().partitions {
+        ends += replayed.own.log.bounds(partition).await.expect("bounds").1;
     }
-    folder
-}
-
-/// What a replay left behind.
-struct Replayed {
-    store: Store,
-    counts: Counts,
-    records: u64,
-    own: OwnLog,
-}
-
-/// Delivers everything in its order, and works until all of it is written.
-async fn replay(lease: &Lease, bookings: &Bookings, properties: &str, ends: bool) -> Replayed {
-    const PARTITIONS: u32 = 2;
-    let begun = Instant::now();
-    let folder = example(properties);
-    let file = read_pipeline(&folder.path().join("pipeline.toml"));
-    let proposal = Proposal::read(&file).expect("files that can be applied");
-    check_proposal(&host(), &proposal, &file).expect("plugins and rules that can be applied");
-    let own = OwnLog::new(PARTITIONS);
-    own.log.append(0, proposal_records(&proposal, None, 0)).await.expect("append");
-    let mut deliverers: BTreeMap<Source, Deliverer> = BTreeMap::new();
-    for source in Source::ALL {
-        let component = &proposal.plugin_bytes[&proposal.document.sources[source.name()].plugin.digest];
-        let made = Deliverer::new(&host(), &proposal.document, source.name(), component, PARTITIONS).expect("plugin");
-        deliverers.insert(source, made.expect("a source"));
-    }
-    let mut gathered: BTreeMap<Partition, Vec<NewRecord>> = BTreeMap::new();
-    let mut records = 0;
-    for delivery in bookings.deliveries(ends) {
-        let message = plugin::Delivery {
-            content_type: delivery.source.content_type().to_owned(),
-            attributes: vec![],
-            body: Bytes::from(bookings.body(&delivery)),
-        };
-        let deliverer = deliverers.get_mut(&delivery.source).expect("a deliverer");
-        let delivered = deliverer.deliver(message, Some(&delivery.id()), delivery.at * 60_000).expect("host");
-        assert!(delivered.refused.is_empty() && delivered.rejected.is_none(), "{delivery:?}: {delivered:?}");
-        for (partition, record) in delivered.records {
-            let waiting = gathered.entry(partition).or_default();
-            waiting.push(record);
-            records += 1;
-            if waiting.len() >= 5_000 {
-                own.log.append(partition, std::mem::take(waiting)).await.expect("append");
-            }
-        }
-    }
-    for (partition, records) in gathered {
-        own.log.append(partition, records).await.expect("append");
-    }
-    println!("{records} deliveries split, routed and appended in {:.1} s", begun.elapsed().as_secs_f64());
-    let begun = Instant::now();
-    let database = Database::fresh(lease);
-    let shared = process(own.log.clone(), &database, "replay", Tuning::default()).await;
-    until_idle(&shared).await.expect("a run to the end");
-    let mut counts = Counts::default();
-    shared.all_progress().iter().for_each(|progress| counts.add(&progress.counts()));
-    let seconds = begun.elapsed().as_secs_f64();
-    println!(
-        "normalized, merged, decided and written in {seconds:.1} s ({:.0} per second): {counts:?}",
-        records as f64 / seconds
-    );
-    let store = database.store().await;
-    Replayed { store, counts, records, own }
-}
-
-impl Replayed {
-    async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
-        let mut answer = self.store.query_raw(sql, "TSV").expect("a query");
-        let mut text = Vec::new();
-        while let Some(chunk) = answer.next().await.expect("an answer") {
-            text.extend_from_slice(&chunk);
-        }
-        let text = String::from_utf8(text).expect("text");
-        text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
-    }
-
-    async fn number(&self, sql: &str) -> u64 {
-        self.rows(sql).await[0][0].parse().expect("a number")
-    }
-
-    /// Every record has one outcome (invariant 6).
-    async fn check_counts(&self) {
-        let mut ends = 0;
-        for partition in 0..self.own.log.identity().partitions {
-            ends += self.own.log.bounds(partition).await.expect("bounds").1;
-        }
-        assert_eq!(self.counts.total(), ends, "every record has one outcome: {:?}", self.counts);
-        assert!(self.records > 0);
-    }
+    assert_eq!(replayed.counts.total(), ends, "every record has one outcome: {:?}", replayed.counts);
+    assert!(replayed.records > 0);
 }
 
 #[test]
 fn room_nights_are_those_of_the_file() {
     let Some(path) = file() else { return };
     with_clickhouse(async |lease| {
-        let (expected, nightless) = counted(&text(&path));
+        let (expected, nightless) = counted(&text(&path).expect("the file's text"));
         let bookings = Bookings::open(&path).expect("bookings");
         println!("{} bookings, {} room nights of guests who came", bookings.rows.len(), expected.values().sum::<u64>());
-        let replayed = replay(lease, &bookings, "properties.toml", true).await;
-        replayed.check_counts().await;
+        let replayed = replay(lease, &bookings, "properties.toml", Desk::ChecksIn).await;
+        check_counts(&replayed).await;
+        print!("{}", replayed.report().await);
         let stays = "SELECT property, room_type, toString(date), count() FROM reservations FINAL WHERE outcome = 'accepted' GROUP BY ALL";
         let nights = "SELECT property, room_type, toString(date), booked FROM room_nights FINAL WHERE booked > 0";
         for sql in [stays, nights] {
@@ -256,8 +137,9 @@ fn with_fewer_rooms_no_night_exceeds_them() {
     let Some(path) = file() else { return };
     with_clickhouse(async |lease| {
         let bookings = Bookings::open(&path).expect("bookings");
-        let replayed = replay(lease, &bookings, "properties-limited.toml", false).await;
-        replayed.check_counts().await;
+        let replayed = replay(lease, &bookings, "properties-limited.toml", Desk::Assigns).await;
+        check_counts(&replayed).await;
+        print!("{}", replayed.report().await);
         let none = [
             ("no night has more stays than rooms", "SELECT count() FROM room_nights FINAL WHERE booked > capacity"),
             (

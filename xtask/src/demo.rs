@@ -4,6 +4,7 @@
 //! delivered stands in `deliveries` and in the example's own folder, what is shown at the end in `report`.
 
 mod deliveries;
+mod formats;
 mod pipeline;
 mod report;
 mod show;

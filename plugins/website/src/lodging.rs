@@ -174,12 +174,14 @@ impl<'j> Room<'j> {
         let (arrival, departure) = (end(&CHECKIN)?, end(&CHECKOUT)?);
         let nights = stay::nights(when::day(arrival, settings)?, when::day(departure, settings)?)
             .map_err(|why| departure.reject(why))?;
+        // A cancellation often has no amount, or none with a currency.
+        let cancelled = line.status == Some(Status::Cancelled);
         let guests = ["numAdults", "numChildren"].iter().filter_map(|key| self.at.find(key)).map(value);
         Ok(Line {
             arrival: Some(nights.first),
             departure: Some(nights.end),
             room_type: Some(self.room_type(settings)?),
-            money: self.money(settings)?,
+            money: if cancelled { None } else { self.money(settings)? },
             guests: messages::persons(guests)?,
             ..line
         })
@@ -224,7 +226,7 @@ impl<'j> Room<'j> {
 }
 
 fn status(at: At<'_>) -> Result<Status, Rejection> {
-    let at = at.find("@id").map_or_else(|| value(at), |id| id);
+    let at = at.find("@id").unwrap_or_else(|| value(at));
     let word = at.text()?.rsplit(['/', '#', ':']).next().unwrap_or("");
     let found = STATUSES.iter().find(|(known, _)| same_word(known, word)).map(|(_, status)| *status);
     found.ok_or_else(|| at.is_not("a ReservationStatusType of schema.org"))

@@ -72,7 +72,7 @@ fn a_lodging_reservation() {
     assert_eq!(told("{}", &format!("[{node}]")), expected, "in a list");
     let cancelled = LODGING.replace("ReservationConfirmed", "ReservationCancelled").replace("\"EUR\"", "null");
     assert!(
-        told("{}", &cancelled)[2].starts_with("  1 cancelled "),
+        told("{}", &cancelled)[2].starts_with("  1 cancelled 2026-03-01/2026-03-04 DBL "),
         "without a currency: {:?}",
         told("{}", &cancelled)
     );

@@ -1,11 +1,11 @@
-//! What each system sends about a booking: OpenTravel XML, schema.org JSON-LD, OPERA's reservation JSON.
+//! What each system sends about a booking: Booking.com's XML, schema.org JSON-LD, OPERA's reservation JSON.
 //!
 //! Does not know when something is told.
 
 use concord::types::Day;
 use serde_json::{Value, json};
 
-use super::{Outcome, Row, Source, Step};
+use super::{Desk, Outcome, Row, Source, Step};
 
 /// One message.
 pub struct Message<'r> {
@@ -15,13 +15,14 @@ pub struct Message<'r> {
     pub step: Step,
     /// Minutes since 1970-01-01.
     pub at: i64,
+    pub desk: Desk,
 }
 
 impl Message<'_> {
     /// As this system writes it, on one line.
     pub fn written(&self, source: Source) -> String {
         match source {
-            Source::Ota => self.opentravel(),
+            Source::Ota => self.booking_com(),
             Source::Website => self.lodging().to_string(),
             Source::Pms => self.opera().to_string(),
         }
@@ -48,27 +49,35 @@ impl Message<'_> {
         format!("{sign}{}.{:04}", size / 10_000, size % 10_000)
     }
 
-    fn opentravel(&self) -> String {
-        let Row { arrival, reserved, .. } = self.row;
+    /// Booking.com tells when a reservation was made, whatever becomes of it.
+    fn booking_com(&self) -> String {
+        let Row { arrival, booked, .. } = self.row;
         let status = match self.step {
-            Step::Booked => "Commit",
-            Step::Changed | Step::Assigned => "Modify",
-            Step::Ended => "Cancel",
+            Step::Booked => "new",
+            Step::Changed | Step::Assigned => "modified",
+            Step::Ended => "cancelled",
         };
-        let hotel = if self.row.hotel == "City Hotel" { "448001" } else { "448002" };
+        let hotel = if self.row.hotel == "City Hotel" { "4480022" } else { "4480021" };
+        let letter = self.row.reserved.bytes().next().unwrap_or(b'A').saturating_sub(b'A') + 1;
         format!(
-            "<OTA_HotelResNotifRQ xmlns=\"http://www.opentravel.org/OTA/2003/05\" Version=\"1.0\"><HotelReservations>\
-             <HotelReservation ResStatus=\"{status}\" LastModifyDateTime=\"{modified}\"><UniqueID Type=\"14\" ID=\"T-{number}\"/>\
-             <RoomStays><RoomStay IndexNumber=\"1\"><RoomTypes><RoomType RoomTypeCode=\"TYPE-{reserved}\"/></RoomTypes>\
-             <GuestCounts><GuestCount Count=\"{guests}\"/></GuestCounts><TimeSpan Start=\"{arrival}\" End=\"{departure}\"/>\
-             <Total AmountAfterTax=\"{amount}\" CurrencyCode=\"EUR\"/><BasicPropertyInfo HotelCode=\"{hotel}\"/></RoomStay></RoomStays>\
-             </HotelReservation></HotelReservations></OTA_HotelResNotifRQ>",
-            modified = self.instant(),
-            number = self.number,
+            "<reservations><reservation><currencycode>EUR</currencycode><date>{booked}</date><hotel_id>{hotel}</hotel_id>\
+             <id>{number}</id><room><arrival_date>{arrival}</arrival_date><currencycode>EUR</currencycode>\
+             <departure_date>{departure}</departure_date><id>{hotel}{letter:02}</id><numberofguests>{guests}</numberofguests>\
+             <roomreservation_id>{number}1</roomreservation_id><totalprice>{amount}</totalprice></room>\
+             <status>{status}</status><time>09:00:00</time></reservation></reservations>",
+            number = self.channel_number(),
             guests = self.guests(),
             departure = self.row.departure(),
             amount = self.amount(),
         )
+    }
+
+    /// The number of whoever sold the booking.
+    fn channel_number(&self) -> String {
+        match self.row.segment.as_str() {
+            "Online TA" => format!("{}", 40_000_000 + self.number),
+            _ => format!("W-{}", self.number),
+        }
     }
 
     fn lodging(&self) -> Value {
@@ -76,7 +85,7 @@ impl Message<'_> {
         json!({
             "@context": "https://schema.org",
             "@type": "LodgingReservation",
-            "reservationNumber": format!("W-{}", self.number),
+            "reservationNumber": self.channel_number(),
             "reservationStatus": format!("https://schema.org/{status}"),
             "modifiedTime": self.instant(),
             "checkinTime": format!("{}T15:00:00+01:00", self.row.arrival),
@@ -94,13 +103,14 @@ impl Message<'_> {
             (Step::Ended, Outcome::Canceled) => "Cancelled",
             (Step::Ended, Outcome::CheckOut) => "CheckedOut",
             (Step::Ended, Outcome::NoShow) => "NoShow",
+            (Step::Assigned, _) if self.desk == Desk::ChecksIn => "InHouse",
             _ => "Reserved",
         };
         let assigned = self.step == Step::Assigned || self.ended(Outcome::CheckOut);
         let room_type = if assigned { &self.row.assigned } else { &self.row.reserved };
         let outside = match self.row.segment.as_str() {
-            "Online TA" => json!([{"id": format!("T-{}", self.number), "idContext": "OTA"}]),
-            "Direct" => json!([{"id": format!("W-{}", self.number), "idContext": "WEBSITE"}]),
+            "Online TA" => json!([{"id": self.channel_number(), "idContext": "BOOKING.COM"}]),
+            "Direct" => json!([{"id": self.channel_number(), "idContext": "WEBSITE"}]),
             _ => json!([]),
         };
         json!({"reservations": {"reservation": [{

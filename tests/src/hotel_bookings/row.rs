@@ -2,32 +2,15 @@
 //!
 //! Knows the columns that are used here. Does not know systems' formats.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result, bail};
 use concord::types::Day;
 
 use super::{Source, Step};
 
-/// The columns, by their names in the file.
-#[derive(serde::Deserialize)]
-pub struct Columns {
-    hotel: String,
-    lead_time: i32,
-    arrival_date_year: i32,
-    arrival_date_month: String,
-    arrival_date_day_of_month: u32,
-    stays_in_weekend_nights: i32,
-    stays_in_week_nights: i32,
-    adults: String,
-    children: String,
-    babies: String,
-    market_segment: String,
-    reserved_room_type: String,
-    assigned_room_type: String,
-    booking_changes: u32,
-    adr: String,
-    reservation_status: String,
-    reservation_status_date: String,
-}
+/// A row's values by the names of their columns.
+pub type Columns<'t> = HashMap<&'t str, &'t str>;
 
 /// How a booking ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,34 +61,37 @@ impl Row {
     /// From the columns.
     ///
     /// # Errors
-    /// When a date, a number or a word is none.
-    pub fn of(columns: &Columns) -> Result<Row> {
-        let month = MONTHS.iter().position(|month| *month == columns.arrival_date_month).context("the month")? + 1;
-        let (year, day) = (columns.arrival_date_year, columns.arrival_date_day_of_month);
-        let arrival = Day::parse(&format!("{year}-{month:02}-{day:02}")).context("the arrival")?;
-        let nights = columns.stays_in_weekend_nights + columns.stays_in_week_nights;
+    /// When a column is missing, or a date, a number or a word is none.
+    pub fn of(columns: &Columns<'_>) -> Result<Row> {
+        let text = |name: &str| columns.get(name).map(|text| text.trim()).with_context(|| format!("{name} is missing"));
+        let number = |name: &str| text(name)?.parse::<i32>().with_context(|| name.to_owned());
         // Four bookings say NA.
-        let count = |text: &str| text.parse::<f64>().unwrap_or(0.0) as u32;
-        let rate: f64 = columns.adr.parse().context("adr")?;
+        let count = |name: &str| Ok::<_, anyhow::Error>(text(name)?.parse::<f64>().unwrap_or(0.0) as u32);
+        let month = text("arrival_date_month")?;
+        let month = MONTHS.iter().position(|name| *name == month).context("arrival_date_month")? + 1;
+        let (year, day) = (number("arrival_date_year")?, number("arrival_date_day_of_month")?);
+        let arrival = Day::parse(&format!("{year}-{month:02}-{day:02}")).context("the arrival")?;
+        let nights = number("stays_in_weekend_nights")? + number("stays_in_week_nights")?;
+        let rate: f64 = text("adr")?.parse().context("adr")?;
         Ok(Row {
-            hotel: columns.hotel.clone(),
-            booked: Day(arrival.0 - columns.lead_time),
+            hotel: text("hotel")?.to_owned(),
+            booked: Day(arrival.0 - number("lead_time")?),
             arrival,
             nights,
-            adults: count(&columns.adults),
-            children: count(&columns.children) + count(&columns.babies),
-            segment: columns.market_segment.clone(),
-            reserved: columns.reserved_room_type.trim().to_owned(),
-            assigned: columns.assigned_room_type.trim().to_owned(),
-            changed: columns.booking_changes > 0,
+            adults: count("adults")?,
+            children: count("children")? + count("babies")?,
+            segment: text("market_segment")?.to_owned(),
+            reserved: text("reserved_room_type")?.to_owned(),
+            assigned: text("assigned_room_type")?.to_owned(),
+            changed: number("booking_changes")? > 0,
             amount: (rate * 10_000.0).round() as i64 * i64::from(nights.max(1)),
-            outcome: match columns.reservation_status.as_str() {
+            outcome: match text("reservation_status")? {
                 "Canceled" => Outcome::Canceled,
                 "Check-Out" => Outcome::CheckOut,
                 "No-Show" => Outcome::NoShow,
                 other => bail!("{other} is no status"),
             },
-            ended: Day::parse(&columns.reservation_status_date).context("reservation_status_date")?,
+            ended: Day::parse(text("reservation_status_date")?).context("reservation_status_date")?,
         })
     }
 
@@ -125,7 +111,7 @@ impl Row {
         if self.changed {
             steps.push((Step::Changed, minute(self.booked.0 + (end.min(self.arrival.0) - self.booked.0) / 2, 12 * 60)));
         }
-        if self.assigned != self.reserved && self.outcome == Outcome::CheckOut {
+        if self.outcome == Outcome::CheckOut {
             steps.push((Step::Assigned, minute(self.arrival.0, 15 * 60)));
         }
         steps.push((Step::Ended, minute(end, 18 * 60)));

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::formats::{self, BOOKING_COM, EXPEDIA, PMS, REVENUE, SYSTEMS, WEBSITE};
+
 /// Messages are sent from this day on, for nights from this day on.
 pub const FIRST_DAY: Date = Date(20_819); // 2027-01-01
 /// As many days: January to June.
@@ -51,6 +53,13 @@ impl std::fmt::Display for Date {
     }
 }
 
+/// The day before a date such as `2027-03-01`, in the same form; anything else stays as it is.
+pub fn day_before(date: &str) -> String {
+    let days = (FIRST_DAY.0 - 366..FIRST_DAY.0 + 2 * 366).map(Date);
+    let found = days.clone().zip(days.skip(1)).find(|(_, day)| day.to_string() == date);
+    found.map_or(date.to_owned(), |(before, _)| before.to_string())
+}
+
 /// One delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -64,7 +73,7 @@ pub struct Delivery {
 /// What a hotel is called, and what its rooms cost.
 struct Hotel {
     id: &'static str,
-    /// In the codes of the PMS, Booking.com and Expedia; the website uses `id`.
+    /// In the codes of the PMS, Booking.com and Expedia; the group's own systems use `id`.
     codes: [&'static str; 3],
     /// Type, number of rooms, price of a night, the PMS's name of the first room.
     types: &'static [(&'static str, u32, i64, u32)],
@@ -93,9 +102,6 @@ const HOTELS: [Hotel; 3] = [
     },
 ];
 
-const PMS: usize = 0;
-const SYSTEMS: [&str; 4] = ["pms", "booking-com", "expedia", "website"];
-
 impl Hotel {
     /// Its code in a system.
     fn code(&self, system: usize) -> &'static str {
@@ -108,8 +114,8 @@ impl Hotel {
         let place = ["DBL", "SGL", "STE"].iter().position(|t| *t == name).unwrap_or(0);
         match system {
             PMS => ["DZ", "EZ", "SU"][place].to_owned(),
-            1 => format!("{}0{}", self.codes[1], place + 1),
-            2 => ["DOUBLE", "SINGLE", "SUITE"][place].to_owned(),
+            BOOKING_COM => format!("{}0{}", self.codes[1], place + 1),
+            EXPEDIA => ["DOUBLE", "SINGLE", "SUITE"][place].to_owned(),
             _ => name.to_owned(),
         }
     }
@@ -180,7 +186,7 @@ pub fn generate(seed: u64) -> Vec<Delivery> {
 /// What is said, before it gets its revision.
 struct Said {
     at: i64,
-    /// When it arrives, if that is later than when it was said.
+    /// How much later it arrives; less than 0 if it overtakes what was said before.
     late: i64,
     source: usize,
     document: Value,
@@ -198,21 +204,19 @@ impl Year {
         self.said.push(Said { at, late: 0, source, document });
     }
 
-    /// Prices for half a year and a month ahead, promotions of the website, rates of the portals, rooms out of order.
+    /// Prices and rooms for half a year and a month ahead, promotions, rooms out of order.
     fn inventory(&mut self) {
         let end = FIRST_DAY.plus(DAYS + 31);
         for hotel in &HOTELS {
             for (room_type, (_, rooms, price, _)) in hotel.types.iter().enumerate() {
-                for source in [PMS, 1, 3] {
-                    // Booking.com's own arithmetic loses a cent.
-                    let cents = price * 100 - i64::from(source == 1);
-                    let mut fields = json!({ "price": money(cents) });
-                    if source == PMS {
-                        fields["capacity"] = json!(rooms);
-                        fields["min_stay"] = json!(1);
-                    }
+                for source in [PMS, REVENUE] {
+                    // The revenue system's own arithmetic loses a cent.
+                    let cents = price * 100 - i64::from(source == REVENUE);
+                    let fields = json!({ "price": money(cents) });
                     self.say(source, 1, rates(hotel, source, room_type, (FIRST_DAY, end), fields));
                 }
+                let fields = json!({ "capacity": rooms });
+                self.say(PMS, 1, rates(hotel, PMS, room_type, (FIRST_DAY, end), fields));
                 for _ in 0..3 {
                     self.promotion(hotel, room_type, price * 100);
                 }
@@ -221,14 +225,13 @@ impl Year {
         }
     }
 
-    /// A week-end for which one system has another price than the others.
+    /// A week-end for which the revenue managers want another price than the PMS has.
     fn promotion(&mut self, hotel: &Hotel, room_type: usize, cents: i64) {
         let told = self.random.between(2, DAYS - 30);
         let first = FIRST_DAY.plus(told + self.random.between(5, 20));
         let nights = (first, first.plus(self.random.between(2, 3)));
-        let source = [1, 3][self.random.pick(&[1, 2])];
         let fields = json!({ "price": money(cents * self.random.between(85, 95) / 100) });
-        self.say(source, told * MINUTES + 600, rates(hotel, source, room_type, nights, fields));
+        self.say(REVENUE, told * MINUTES + 600, rates(hotel, REVENUE, room_type, nights, fields));
         if self.random.percent(50) {
             // The PMS follows a day later, and all agree again.
             let mut follow = self.said.last().map(|said| said.document.clone()).unwrap_or_default();
@@ -266,19 +269,19 @@ impl Year {
         };
         let mut at_desk = line(hotel, PMS, booking, "confirmed");
         self.misunderstood(booking, &mut at_desk);
-        self.say(PMS, heard, reservation(hotel, PMS, &booking.pms_number, at_desk));
+        self.say(PMS, heard, reservation(hotel, PMS, &booking.pms_number, at_desk.clone()));
         let change_of_mind = (made.max(heard) + 1, arrives - 60);
         let possible = change_of_mind.0 < change_of_mind.1;
         if possible && self.random.percent(13) {
             let at = self.random.between(change_of_mind.0, change_of_mind.1);
-            return self.cancelled(booking, made, at);
+            return self.cancelled(booking, &at_desk, made, at);
         }
         if possible && self.random.percent(9) && booking.channel != PMS {
             let at = self.random.between(change_of_mind.0, change_of_mind.1);
-            self.modified(booking, at);
+            self.modified(booking, &mut at_desk, at);
         }
         let comes = arrives + 840 + self.random.between(0, 400);
-        self.arrival(booking, comes);
+        self.arrival(booking, &at_desk, comes);
     }
 
     fn guest(&mut self, number: u64) -> Booking {
@@ -299,9 +302,9 @@ impl Year {
         let channel = self.random.pick(&[22, 40, 18, 20]);
         let pms_number = format!("7{:05}", 1_000 + number * 11);
         let number = match channel {
-            1 => format!("BC-{}", 310_000 + number * 7),
-            2 => format!("X{}", 52_000 + number * 3),
-            3 => format!("W-{}", 8_000 + number),
+            BOOKING_COM => format!("{}", 4_310_000 + number * 7),
+            EXPEDIA => format!("{}", 52_000 + number * 3),
+            WEBSITE => format!("W-{}", 8_000 + number),
             _ => String::new(),
         };
         Booking {
@@ -331,54 +334,60 @@ impl Year {
         }
     }
 
-    fn cancelled(&mut self, booking: &Booking, made: i64, at: i64) {
+    fn cancelled(&mut self, booking: &Booking, at_desk: &Value, made: i64, at: i64) {
         let hotel = &HOTELS[booking.hotel];
-        let (source, number) = match booking.channel {
-            PMS => (PMS, &booking.pms_number),
-            channel => (channel, &booking.number),
-        };
-        let cancel = cancel(hotel, source, number, booking);
+        let desk = cancelled(hotel, PMS, &booking.pms_number, at_desk.clone());
+        if booking.channel == PMS {
+            return self.say(PMS, at, desk);
+        }
+        let line = line(hotel, booking.channel, booking, "cancelled");
+        self.say(booking.channel, at, reservation(hotel, booking.channel, &booking.number, line));
         // A cancellation that overtakes its own booking.
-        let overtakes = source != PMS && self.random.percent(8);
-        self.say(source, if overtakes { made - 5 } else { at }, cancel);
+        if self.random.percent(8)
+            && let Some(said) = self.said.last_mut()
+        {
+            said.late = made - 5 - at;
+        }
         // Four of five reach the PMS; the fifth is a status conflict that the rules decide.
-        if source != PMS && self.random.percent(80) {
+        if self.random.percent(80) {
             let heard = at + self.random.between(5, 900);
-            self.say(PMS, heard, self::cancel(hotel, PMS, &booking.pms_number, booking));
+            self.say(PMS, heard, desk);
         }
     }
 
     /// A night more, told by the channel; the PMS follows mostly.
-    fn modified(&mut self, booking: &Booking, at: i64) {
+    fn modified(&mut self, booking: &Booking, at_desk: &mut Value, at: i64) {
         let hotel = &HOTELS[booking.hotel];
         let departure = booking.departure.plus(1);
         let nights = departure.0 - booking.arrival.0;
         let cents = hotel.types[booking.room_type].2 * nights * 100;
-        for (source, number, at) in
-            [(booking.channel, &booking.number, at), (PMS, &booking.pms_number, at + self.random.between(10, 600))]
-        {
-            if source == PMS && self.random.percent(25) {
-                continue;
-            }
-            let mut line = line(hotel, source, booking, "confirmed");
+        let longer = |line: &mut Value| {
             line["departure"] = json!(departure.to_string());
             line["amount"] = json!(decimal(cents));
-            self.say(source, at, reservation(hotel, source, number, line));
+        };
+        let mut line = line(hotel, booking.channel, booking, "confirmed");
+        longer(&mut line);
+        self.say(booking.channel, at, reservation(hotel, booking.channel, &booking.number, line));
+        if self.random.percent(75) {
+            longer(at_desk);
+            let heard = at + self.random.between(10, 600);
+            self.say(PMS, heard, reservation(hotel, PMS, &booking.pms_number, at_desk.clone()));
         }
     }
 
     /// The guest comes, gets a room, and leaves; or does not come.
-    fn arrival(&mut self, booking: &Booking, at: i64) {
+    fn arrival(&mut self, booking: &Booking, at_desk: &Value, at: i64) {
         let hotel = &HOTELS[booking.hotel];
         if at >= DAYS * MINUTES {
             return;
         }
         let desk = |status: &str, room: Option<u32>| {
-            let mut line = json!({ "reservation": booking.pms_number, "line": "1", "status": status });
+            let mut line = at_desk.clone();
+            line["status"] = json!(status);
             if let Some(room) = room {
                 line["room"] = json!(format!("{room:04}"));
             }
-            json!({ "property": hotel.code(PMS), "date": booking.arrival.to_string(), "line": line })
+            reservation(hotel, PMS, &booking.pms_number, line)
         };
         if self.random.percent(3) {
             return self.say(PMS, at, desk("no-show", None));
@@ -388,37 +397,33 @@ impl Year {
             .find(|room| self.rooms.get(&(booking.hotel, *room)).is_none_or(|until| *until <= booking.arrival));
         // The house is full: another hotel takes the guest.
         let Some(room) = free else {
-            return self.say(PMS, at, cancel(hotel, PMS, &booking.pms_number, booking));
+            return self.say(PMS, at, desk("cancelled", None));
         };
         self.rooms.insert((booking.hotel, room), booking.departure);
         self.say(PMS, at, desk("checked-in", Some(room)));
         let leaves = (booking.departure.0 - FIRST_DAY.0) * MINUTES + self.random.between(400, 660);
         if leaves < DAYS * MINUTES {
-            self.say(PMS, leaves, desk("checked-out", None));
+            self.say(PMS, leaves, desk("checked-out", Some(room)));
         }
     }
 
     /// What no system should ever send.
     fn broken(&mut self) {
-        let wrong = |line: Value| json!({ "property": "H90034", "reservation": { "id": "X1", "lines": [line] } });
+        let wrong = |property: &str, number: &str, wrong: Value| {
+            let mut line = json!({ "status": "confirmed", "arrival": "2027-04-01", "departure": "2027-04-02",
+                "room_type": "DOUBLE", "amount": "112.00" });
+            for (key, value) in wrong.as_object().into_iter().flatten() {
+                line[key] = value.clone();
+            }
+            json!({ "property": property, "reservation": { "id": number, "lines": [line] } })
+        };
         let broken = [
-            (2, wrong(json!({ "line": "1", "arrival": "2027-03-04", "departure": "2027-03-01" }))),
-            (2, wrong(json!({ "line": "1", "arrival": "0000-00-00", "departure": "2027-03-01" }))),
-            (2, wrong(json!({ "line": "1", "status": "booked" }))),
-            (
-                2,
-                wrong(json!({ "line": "1", "status": "confirmed", "arrival": "2027-04-01", "departure": "2027-04-02",
-                "room_type": "CASTLE" })),
-            ),
-            (
-                1,
-                json!({ "property": "4489999", "date": "2027-04-01", "cancel": { "reservation": "BC-1", "line": "1" } }),
-            ),
-            (
-                3,
-                json!({ "property": "MAD1", "reservation": { "id": "W-1", "lines": [{ "line": "1", "amount": "12,50",
-                "currency": "EUR" }] } }),
-            ),
+            (EXPEDIA, wrong("H90034", "1", json!({ "departure": "2027-03-01" }))),
+            (EXPEDIA, wrong("H90034", "2", json!({ "arrival": "0000-00-00" }))),
+            (EXPEDIA, wrong("H90034", "3", json!({ "status": "booked" }))),
+            (EXPEDIA, wrong("H90034", "4", json!({ "room_type": "CASTLE" }))),
+            (BOOKING_COM, wrong("4489999", "5", json!({ "status": "cancelled" }))),
+            (WEBSITE, wrong("MAD1", "W-1", json!({ "amount": "12,50" }))),
             (PMS, Value::Null),
         ];
         for (number, (source, document)) in broken.into_iter().enumerate() {
@@ -426,23 +431,15 @@ impl Year {
         }
     }
 
-    /// Revisions by when things were said; then some arrive late, and some twice.
+    /// In the order in which things were said; then some arrive late, and some twice.
     fn deliveries(mut self) -> Vec<Delivery> {
         self.said.sort_by_key(|said| said.at);
         let mut deliveries = Vec::new();
-        for (revision, mut said) in self.said.into_iter().enumerate() {
-            if said.source == PMS && said.document.is_object() {
-                said.document["revision"] = json!(500_000 + revision);
-                if self.random.percent(2) {
-                    said.late = self.random.between(100, 3_000);
-                }
+        for (place, mut said) in self.said.into_iter().enumerate() {
+            if said.source == PMS && said.document.is_object() && self.random.percent(2) {
+                said.late = self.random.between(100, 3_000);
             }
-            // The connection broke in the middle of a message.
-            let body = if said.document.is_null() {
-                r#"{"property": "1001", "reservation": {"id": "7100"#.to_owned()
-            } else {
-                said.document.to_string()
-            };
+            let body = formats::written(said.source, &said.document, &instant(said.at, place));
             let delivery = Delivery { at: said.at + said.late, source: SYSTEMS[said.source], body };
             if self.random.percent(1) {
                 let again = delivery.at + self.random.between(60, 9_000);
@@ -454,6 +451,12 @@ impl Year {
         deliveries.sort_by_key(|delivery| delivery.at);
         deliveries
     }
+}
+
+/// Minutes since the start of [`FIRST_DAY`] as an instant; `place` keeps those of the same minute apart.
+fn instant(at: i64, place: usize) -> String {
+    let (day, minute) = (FIRST_DAY.plus(at.div_euclid(MINUTES)), at.rem_euclid(MINUTES));
+    format!("{day}T{:02}:{:02}:00.{place:06}Z", minute / 60, minute % 60)
 }
 
 fn decimal(cents: i64) -> String {
@@ -475,9 +478,9 @@ fn reservation(hotel: &Hotel, source: usize, number: &str, line: Value) -> Value
     json!({ "property": hotel.code(source), "reservation": { "id": number, "lines": [line] } })
 }
 
-fn cancel(hotel: &Hotel, source: usize, number: &str, booking: &Booking) -> Value {
-    json!({ "property": hotel.code(source), "date": booking.arrival.to_string(),
-        "cancel": { "reservation": number, "line": "1" } })
+fn cancelled(hotel: &Hotel, source: usize, number: &str, mut line: Value) -> Value {
+    line["status"] = json!("cancelled");
+    reservation(hotel, source, number, line)
 }
 
 /// A booking's one room as a system tells it. The channel's number is what the systems know it by together.

@@ -109,13 +109,14 @@ impl Pipeline {
         format!("its log says:\n{}", last.join("\n"))
     }
 
-    /// `concord append` of deliveries, one per line. Returns how many there were and how many were rejected at once:
-    /// these become dead letters.
-    pub fn append(&self, source: &str, lines: &str) -> Result<Appended> {
-        let mut command = self.command(&["append", "--json", "--lines", "--source", source]);
+    /// `concord append` of deliveries, one per line, or of one delivery. Returns how many deliveries there were and how
+    /// many records they made.
+    pub fn append(&self, source: &str, text: &str, content_type: &str, lines: bool) -> Result<Appended> {
+        let mut command = self.command(&["append", "--json", "--source", source, "--content-type", content_type]);
+        command.args(lines.then_some("--lines"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut input = child.stdin.take().context("no standard input")?;
-        input.write_all(lines.as_bytes())?;
+        input.write_all(text.as_bytes())?;
         drop(input);
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr);

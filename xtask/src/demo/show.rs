@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Options;
 use super::deliveries::{self, Delivery, FIRST_DAY};
+use super::formats::content_type;
 use super::pipeline::{Appended, Pipeline, Running};
 use super::report;
 
@@ -42,10 +43,10 @@ pub fn run(pipeline: &Pipeline, options: Options) -> Result<()> {
     let started = Instant::now();
     let story = story(pipeline)?;
     println!(
-        "\nFour systems talk about three hotels. What they deliver goes through the log while `concord run` is up.\n"
+        "\nFive systems talk about three hotels, each in its own format. What they deliver goes through the log while `concord run` is up.\n"
     );
-    for (source, lines) in &story {
-        sent.add(source, pipeline.append(source, lines)?);
+    for (source, text, lines) in &story {
+        sent.add(source, pipeline.append(source, text, content_type(source), *lines)?);
     }
     settle(pipeline, &mut running)?;
     println!("{}", state_of(pipeline, "the story of the README", &sent)?);
@@ -79,16 +80,18 @@ impl Sent {
     }
 }
 
-/// The example's own deliveries: source and lines, in the order of the files.
-fn story(pipeline: &Pipeline) -> Result<Vec<(String, String)>> {
+/// The example's own deliveries, in the order of the files: source, text, and whether each line is one.
+fn story(pipeline: &Pipeline) -> Result<Vec<(String, String, bool)>> {
     let folder = pipeline.folder.join("deliveries");
     let mut files: Vec<_> = fs::read_dir(&folder)?.collect::<Result<_, _>>()?;
     files.sort_by_key(|file| file.file_name());
     let read = |file: &fs::DirEntry| {
         let path = file.path();
         let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let (_, source) = name.split_once('-').context("a file of deliveries is named NUMBER-SOURCE.jsonl")?;
-        Ok((source.to_owned(), fs::read_to_string(&path)?))
+        let (_, source) =
+            name.split_once('-').context("a file of deliveries is named NUMBER-SOURCE.xml, .json or .jsonl")?;
+        let lines = path.extension().is_some_and(|ending| ending == "jsonl");
+        Ok((source.to_owned(), fs::read_to_string(&path)?, lines))
     };
     files.iter().map(read).collect()
 }
@@ -110,7 +113,7 @@ fn year(pipeline: &Pipeline, running: &mut Running, sent: &mut Sent) -> Result<(
         bar.set_message(name);
         for (source, lines) in by_source(wave) {
             pipeline.still_up(running)?;
-            let appended = pipeline.append(source, &lines)?;
+            let appended = pipeline.append(source, &lines, content_type(source), true)?;
             bar.inc(appended.deliveries);
             sent.add(source, appended);
         }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use concord::cli::PipelineArgument;
 use concord::cli::open::{OpenStore, Pipeline, configuration_records};
 use concord::config::Proposal;
-use concord::log::embedded::EmbeddedLog;
-use concord::log::{Log, NewRecord, Partition};
+
+use concord::log::{AnyLog, Log, NewRecord, Partition};
 use concord::worker::{self, Mode, Shared, WorkerError};
 use tokio::sync::watch;
 
@@ -66,15 +67,15 @@ pub fn pipeline(dir: &Path, properties: u64, limits: &str) -> Result<Pipeline> {
 /// A pipeline that is open.
 pub struct Open {
     pub pipeline: Pipeline,
-    pub log: Arc<EmbeddedLog>,
+    pub log: Arc<AnyLog>,
     pub store: OpenStore,
-    pub shared: Arc<Shared<EmbeddedLog>>,
+    pub shared: Arc<Shared<AnyLog>>,
 }
 
 impl Open {
     /// Opens log and engine and makes the tables; puts the files' configuration into force if the log is empty.
     pub async fn new(pipeline: Pipeline) -> Result<Open> {
-        let log = pipeline.own_log()?;
+        let log = pipeline.own_log().await?;
         let store = pipeline.own_store(true).await?;
         store.store.migrate(&[]).await?;
         let key = pipeline.key()?;
