@@ -159,8 +159,10 @@ impl Database {
 
 /// `target` of this build.
 pub fn target_dir() -> PathBuf {
-    let test = std::env::current_exe().expect("this program");
-    test.ancestors().nth(3).expect("a target directory").to_owned()
+    let program = std::env::current_exe().expect("this program");
+    // Tests lie one folder deeper than programs.
+    let depth = if program.parent().is_some_and(|folder| folder.ends_with("deps")) { 3 } else { 2 };
+    program.ancestors().nth(depth).expect("a target directory").to_owned()
 }
 
 /// The plugins' folder.

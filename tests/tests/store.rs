@@ -489,6 +489,18 @@ fn tampering_with_the_audit_trail_is_found_and_named() {
     });
 }
 
+/// No cluster here: but a server of this version understands every statement that makes its tables.
+#[test]
+fn the_tables_of_a_cluster_are_understood() {
+    with_engine(async |place| {
+        let statements = concord::store::cluster_tables("hotels", "replicas");
+        assert!(statements.len() >= 10, "{}", statements.len());
+        for statement in statements {
+            place.execute(&format!("EXPLAIN AST {statement}")).await;
+        }
+    });
+}
+
 #[test]
 fn each_way_of_asking_reads_a_slice_that_does_not_grow_with_the_table() {
     let quarter = "date BETWEEN '2026-01-01' AND '2026-03-31'";

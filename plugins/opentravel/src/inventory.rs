@@ -73,15 +73,17 @@ fn counted(
     }
     let about = rooms.check(control, applies::rooms(control, settings)?, complete)?;
     let nights = applies::nights(control, inventory)?;
-    let free = count(inventory, FREE)?.unwrap_or(0);
+    let free = count(inventory, FREE)?;
+    let physical = count(inventory, PHYSICAL)?.map(|physical| Value::Integer(physical.into()));
     match about.room {
-        Some(_) => grid.add(inventory, about.room_type, &nights, What::Availability, free)?,
+        Some(_) => grid.add(inventory, about.room_type, &nights, What::Availability, free.unwrap_or(0))?,
+        // Whoever counts the rooms that the house has, and no others, does not say how many of them are free.
+        None if free.is_none() && physical.is_some() => {}
         None => {
-            let free = Value::Integer(free.into());
+            let free = Value::Integer(free.unwrap_or(0).into());
             grid.set(inventory, about.room_type, &nights, What::Availability, Some(&free))?;
         }
     }
-    let physical = count(inventory, PHYSICAL)?.map(|physical| Value::Integer(physical.into()));
     if physical.is_some() {
         grid.set(inventory, about.room_type, &nights, What::Capacity, physical.as_ref())?;
     }

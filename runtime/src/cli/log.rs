@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::open::Pipeline;
 use super::{Found, PipelineArgument, print, table};
 use crate::config::{DEFAULT_PARTITIONS, FluvioSettings, LogKind, parse_duration};
-use crate::log::fluvio::{self, Description, NewTopic};
+use crate::log::fluvio::{self as topics, Description, NewTopic};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -95,7 +95,7 @@ async fn create(arguments: CreateArguments) -> Result<Found> {
         replication: arguments.replication,
         retention: arguments.retention,
     };
-    fluvio::create(&settings.place, &new).await.map_err(|error| pipeline.fluvio_error(&error))?;
+    topics::create(&settings.place, &new).await.map_err(|error| pipeline.fluvio_error(&error))?;
     let NewTopic { name, partitions, replication, .. } = new;
     let partitions = table::count(u64::from(partitions), "partition");
     print(&format!("topic {name} made: {partitions}, {replication} on as many brokers each\n"))?;
@@ -106,7 +106,7 @@ async fn describe(arguments: DescribeArguments) -> Result<Found> {
     let pipeline = Pipeline::open(&arguments.pipeline)?;
     let settings = topic(&pipeline)?;
     let described =
-        fluvio::describe(&settings.place, &settings.topic).await.map_err(|error| pipeline.fluvio_error(&error))?;
+        topics::describe(&settings.place, &settings.topic).await.map_err(|error| pipeline.fluvio_error(&error))?;
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string(&described)?))?;
     } else {

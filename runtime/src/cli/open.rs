@@ -14,7 +14,7 @@ use crate::door::{self, DoorClient, LogStatus, PartitionStatus};
 use crate::engine::{self, Engine};
 use crate::event::{self, Control, ControlKey, Parsed};
 use crate::log::embedded::{self, EmbeddedLog};
-use crate::log::fluvio::{self, FluvioLog};
+use crate::log::fluvio::{FluvioLog, OpenError, OpenOptions as FluvioOptions};
 use crate::log::{AnyLog, Log, LogError, NewRecord, Offset, Partition, Record};
 use crate::plugin::Host;
 use crate::store::{self, Store};
@@ -137,7 +137,7 @@ impl Pipeline {
                 AnyLog::Embedded(EmbeddedLog::open(&self.file.data_dir.join("log"), options)?)
             }
             LogKind::Fluvio(fluvio) => {
-                let options = fluvio::OpenOptions {
+                let options = FluvioOptions {
                     place: fluvio.place.clone(),
                     topic: fluvio.topic.clone(),
                     partitions: settings.partitions,
@@ -150,7 +150,7 @@ impl Pipeline {
     }
 
     /// With the pipeline's file in place of the word for it.
-    pub fn fluvio_error(&self, error: &fluvio::OpenError) -> anyhow::Error {
+    pub fn fluvio_error(&self, error: &OpenError) -> anyhow::Error {
         anyhow::anyhow!(error.to_string().replace("-c FILE", &format!("-c {}", self.file.path.display())))
     }
 

@@ -67,7 +67,9 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
         opened.store.migrate(&[]).await?;
         configure(&pipeline, arguments.instance, &opened, &log, &key, &host, proposal).await?;
         let tuning = pipeline.file.tuning;
-        let instance = format!("{}-{}", hostname(), std::process::id());
+        // Of this start alone: a pod comes back under its name, and with the same process number.
+        let start = open::secret()?;
+        let instance = format!("{}-{}-{}", hostname(), std::process::id(), start.get(..6).unwrap_or(&start));
         let shared = Arc::new(Shared::new(log, opened.store.clone(), host, key, instance, tuning));
         work(&pipeline, &opened, shared, &arguments).await
     }

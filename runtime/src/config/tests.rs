@@ -169,7 +169,7 @@ name = "My Hotels"
 [log]
 kind = "kafka"
 partitions = 0
-topic = "t"
+
 [clickhouse]
 listen = "0.0.0.0:8123"
 url = "http://x"
@@ -202,7 +202,6 @@ memory = "64 MB"
         "p.toml:2:8: `My Hotels` is no name of a pipeline",
         "p.toml:4:8: unknown log `kafka`; write kind = \"embedded\" or \"fluvio\"",
         "p.toml:5:14: 0 is out of bounds; 1 to 1024",
-        "p.toml:6:9: `topic` belongs to kind = \"fluvio\"",
         "p.toml:8:10: `0.0.0.0:8123` is no loopback address",
         "p.toml:9:7: `url` belongs to kind = \"server\"",
         "p.toml:11:1: `Price` is no name of a field",

@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::journal::Journal;
 use super::order::{Judgement, Stamp};
-use super::state::{Journal, LineId, Night, Property};
+use super::state::{LineId, Night, Property};
 use crate::change::{Action, Change};
 use crate::log::Offset;
 

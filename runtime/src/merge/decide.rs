@@ -9,7 +9,8 @@ use hashbrown::HashMap;
 
 use super::apply::{Incoming, Touched};
 use super::contest::{Answer, Question, differ, due, incumbent};
-use super::state::{Journal, Night, Property, Published, Stay, StayId};
+use super::journal::Journal;
+use super::state::{Night, Property, Published, Stay, StayId};
 use super::{MasterData, Merge, Setup};
 use crate::log::Offset;
 use crate::policy::{Claim, Claimed, Contest, FAULT_RULE, Policy, Subject, Terms};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::journal::Journal;
 use super::order::Stamp;
-use super::state::{Journal, Night, Property};
+use super::state::{Night, Property};
 use crate::log::Offset;
 use crate::types::{Day, Days, Revision};
 

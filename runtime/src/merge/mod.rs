@@ -24,6 +24,7 @@ mod emit;
 pub mod explain;
 mod floors;
 mod inventory;
+mod journal;
 mod lines;
 mod link;
 pub mod names;

@@ -9,9 +9,10 @@ use hashbrown::HashMap;
 
 use super::contest::{Question, differ, due, incumbent};
 use super::decide::{About, Deciding, Draft};
+use super::journal::Journal;
 use super::link::{connected, group};
 use super::order::{Meta, content_hash};
-use super::state::{Journal, Line, LineId, MergedStatus, Placement, Property, Stay, StayField, StayId, Won, links};
+use super::state::{Line, LineId, MergedStatus, Placement, Property, Stay, StayField, StayId, Won, links};
 use crate::log::Offset;
 use crate::policy::{Claim, Claimed, Contest, Subject};
 use crate::rows::{AuditClaim, ConflictKind, Decision, Outcome};

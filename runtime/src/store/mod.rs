@@ -55,6 +55,18 @@ pub struct Options {
     pub timeout: Duration,
 }
 
+/// The statements that make the tables on a cluster, for administrators who want to see or run them themselves;
+/// [`Store::migrate`] runs the same.
+pub fn cluster_tables(database: &str, cluster: &str) -> Vec<String> {
+    let layout =
+        Layout { database: database.to_owned(), cluster: Some(cluster.to_owned()), durability: Durability::Servers };
+    let mut statements = schema::foundation(&layout);
+    // Of an empty database every migration is pending, and none is of a newer program.
+    statements.extend(schema::pending(&layout, 0).unwrap_or_default());
+    statements.retain(|statement| statement.starts_with("CREATE "));
+    statements
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {

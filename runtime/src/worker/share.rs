@@ -56,7 +56,11 @@ impl FromStr for Share {
     fn from_str(text: &str) -> Result<Share, NoShare> {
         let read = || {
             let (name, of) = text.rsplit_once('/')?;
-            let index = name.rsplit_once('-').map_or(name, |(_, ordinal)| ordinal);
+            let index = match name.rsplit_once('-') {
+                Some(("", _)) => return None,
+                Some((_, ordinal)) => ordinal,
+                None => name,
+            };
             let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             if !digits(index) || !digits(of) {
                 return None;

@@ -131,7 +131,7 @@ fn deliver(own: &OwnLog, proposal: &Proposal, bookings: &Bookings, desk: Desk) -
     let of_hotel = |hotel: &str| {
         let mut deliverers = deliverers(proposal);
         let mut gathered: BTreeMap<Partition, Vec<NewRecord>> = BTreeMap::new();
-        let mut records = 0;
+        let mut records = 0_u64;
         let append = |partition, records| runtime.block_on(own.log.append(partition, records)).expect("append");
         for delivery in deliveries.iter().filter(|delivery| bookings.rows[delivery.row].hotel == hotel) {
             let deliverer = deliverers.get_mut(&delivery.source).expect("a deliverer");

@@ -5,6 +5,7 @@
 mod bad_input;
 mod clickhouse;
 mod configuration;
+mod health;
 mod partitions;
 
 use concord_tests::pipeline::dump::Dump;

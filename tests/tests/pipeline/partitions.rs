@@ -1,12 +1,15 @@
 //! Records where they do not belong, and two workers where one should be.
 
+use std::sync::Arc;
+
 use concord::config::Tuning;
 use concord::event::{Control, Parsed, parse};
+use concord::log::embedded::EmbeddedLog;
 use concord::log::partitioner::partition;
-use concord::log::{Log, NewRecord, Partition};
+use concord::log::{Identity, Log, LogError, NewRecord, Offset, Partition, Record};
 use concord::worker::{self, Mode, WorkerError};
 use concord_tests::pipeline::stage::{price, signed};
-use concord_tests::pipeline::{Lease, Proxy, Stage, key, process, until_idle, until_idle_on, with_clickhouse};
+use concord_tests::pipeline::{Lease, OwnLog, Proxy, Stage, key, process, until_idle, until_idle_on, with_clickhouse};
 use tokio::sync::watch;
 
 use crate::{DAY, dead_letters, room_night};
@@ -141,4 +144,57 @@ async fn paused_in(lease: &Lease, table: &str) {
     before.assert_same(&after, &format!("paused in {table}: before it woke (-), after (+)"));
     stage.dump_afresh(lease).await.assert_same(&after, &format!("paused in {table}: one worker (-), two (+)"));
     println!("paused in {table}: {}", ended.expect_err("lost"));
+}
+
+/// A log that has a name and nothing else to tell it from another one, as a topic has.
+struct Named(Arc<EmbeddedLog>);
+
+impl Log for Named {
+    fn identity(&self) -> Identity {
+        Identity { id: "topic".to_owned(), partitions: self.0.identity().partitions }
+    }
+
+    async fn append(&self, partition: Partition, records: Vec<NewRecord>) -> Result<Offset, LogError> {
+        self.0.append(partition, records).await
+    }
+
+    async fn bounds(&self, partition: Partition) -> Result<(Offset, Offset), LogError> {
+        self.0.bounds(partition).await
+    }
+
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Offset,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Record>, LogError> {
+        self.0.read(partition, from, max_records, max_bytes).await
+    }
+}
+
+#[test]
+fn a_log_made_anew_under_the_same_name_is_noticed() {
+    with_clickhouse(async |lease| {
+        let mut stage = Stage::new(lease, 1).await;
+        stage.send("pms", [&*price("H1", DAY, "100.00")]).await;
+        for worker in ["first", "again"] {
+            let log = Arc::new(Named(stage.own.log.clone()));
+            let shared = process(log, &stage.database, worker, Tuning::default()).await;
+            until_idle(&shared).await.expect("a run to the end");
+        }
+        stage.begin_log(OwnLog::new(1)).await;
+        for day in 1..20 {
+            stage.send("pms", [&*price("H1", &format!("2026-03-{day:02}"), "90.00")]).await;
+        }
+        let log = Arc::new(Named(stage.own.log.clone()));
+        let shared = process(log, &stage.database, "later", Tuning::default()).await;
+        match until_idle(&shared).await {
+            Err(error @ WorkerError::Log { error: LogError::Replaced { partition: 0, .. }, .. }) => {
+                println!("{error}");
+                assert!(error.to_string().contains("the log was deleted and made anew"));
+            }
+            other => panic!("{other:?}"),
+        }
+    });
 }

@@ -302,8 +302,8 @@ impl Year {
         let channel = self.random.pick(&[22, 40, 18, 20]);
         let pms_number = format!("7{:05}", 1_000 + number * 11);
         let number = match channel {
-            BOOKING_COM => format!("{}", 4_310_000 + number * 7),
-            EXPEDIA => format!("{}", 52_000 + number * 3),
+            BOOKING_COM => (4_310_000 + number * 7).to_string(),
+            EXPEDIA => (52_000 + number * 3).to_string(),
             WEBSITE => format!("W-{}", 8_000 + number),
             _ => String::new(),
         };

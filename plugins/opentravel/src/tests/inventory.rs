@@ -11,6 +11,16 @@ pub const RATES: &str = include_str!("../../cases/rate_amounts.xml");
 pub const PLANS: &str = include_str!("../../cases/rate_plans.xml");
 
 #[test]
+fn rooms_of_the_house_are_not_free_rooms() {
+    let physical = r#"<OTA_HotelInvCountNotifRQ><Inventories HotelCode="H1">
+        <Inventory><StatusApplicationControl Start="2026-03-01" End="2026-03-02" InvTypeCode="DBL"/>
+         <InvCounts><InvCount CountType="1" Count="10"/></InvCounts></Inventory></Inventories></OTA_HotelInvCountNotifRQ>"#;
+    assert_eq!(told(physical), ["at H1", "set DBL 2026-03-01/2026-03-03 capacity=10"]);
+    let with_closed = physical.replace("CountType=\"1\"", "CountType=\"6\"");
+    assert_eq!(told(&with_closed), ["at H1", "set DBL 2026-03-01/2026-03-03 availability=0"]);
+}
+
+#[test]
 fn a_complete_set_replaces_and_closes() {
     assert_eq!(
         told(COUNTS),

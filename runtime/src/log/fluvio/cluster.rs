@@ -20,6 +20,7 @@ use fluvio_sc_schema::partition::PartitionSpec;
 use fluvio_sc_schema::spu::SpuSpec;
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_sc_schema::{AdminSpec, TryEncodableFrom};
+use tokio::time::Instant;
 
 use super::OpenError;
 use super::broker::Broker;
@@ -31,6 +32,8 @@ use crate::log::{LogError, Partition};
 const CONTROLLER: Duration = Duration::from_secs(10);
 /// For the controller to say that a topic is made; after that it is looked for.
 const CREATED: Duration = Duration::from_secs(2);
+/// How long a topic may be unknown before it counts as deleted.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Connections per broker over which partitions share their appends.
 const LANES: u32 = 8;
 
@@ -40,7 +43,7 @@ pub(super) struct Cluster {
     connector: Connector,
     pub topic: String,
     pub partitions: u32,
-    leaders: tokio::sync::Mutex<Option<Arc<Leaders>>>,
+    leaders: tokio::sync::Mutex<Known>,
     lanes: Mutex<HashMap<(String, Lane), Arc<Broker>>>,
 }
 
@@ -57,6 +60,15 @@ impl Lane {
     pub fn append(partition: Partition) -> Lane {
         Lane::Append(partition % LANES)
     }
+}
+
+/// What the controller said last.
+struct Known {
+    leaders: Leaders,
+    /// Something went wrong since: the controller is to be asked again.
+    in_doubt: bool,
+    /// Since when the controller has known no such topic.
+    missing_since: Option<Instant>,
 }
 
 /// Where each partition's leader listens; `None` while a partition has none.
@@ -163,8 +175,7 @@ pub(super) async fn topic(config: &FluvioClusterConfig, connector: &Connector, n
 impl Cluster {
     pub fn new(config: FluvioClusterConfig, connector: Connector, name: String, topic: &Topic) -> Cluster {
         let partitions = topic.spec.partitions();
-        let leaders = Leaders::of(topic, &config);
-        let leaders = tokio::sync::Mutex::new(Some(Arc::new(leaders)));
+        let leaders = tokio::sync::Mutex::new(Known::now(Leaders::of(topic, &config)));
         Cluster { config, connector, topic: name, partitions, leaders, lanes: Mutex::default() }
     }
 
@@ -214,31 +225,40 @@ impl Cluster {
 
     /// The next use asks the controller who leads.
     pub async fn forget_leaders(&self) {
-        *self.leaders.lock().await = None;
+        self.leaders.lock().await.in_doubt = true;
     }
 
     async fn leader(&self, partition: Partition) -> Result<Leader, Trouble> {
         let mut known = self.leaders.lock().await;
-        let leaders = match &*known {
-            Some(leaders) => Arc::clone(leaders),
-            None => Arc::clone(known.insert(Arc::new(self.ask_for_leaders().await?))),
-        };
-        drop(known);
-        match leaders.0.get(partition as usize) {
+        if known.in_doubt {
+            match self.ask_for_leaders(&mut known.missing_since).await {
+                Ok(leaders) => *known = Known::now(leaders),
+                // A controller may be away while the brokers work.
+                Err(Trouble::Away(why)) => tracing::debug!("trying the brokers that led before: {why}"),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        match known.leaders.0.get(partition as usize).cloned() {
             None => Err(Trouble::Final(LogError::NoPartition(partition))),
-            Some(Some(leader)) => Ok(leader.clone()),
+            Some(Some(leader)) => Ok(leader),
             Some(None) => {
-                self.forget_leaders().await;
+                known.in_doubt = true;
                 Err(Trouble::Away(format!("partition {partition} of topic {} has no leader", self.topic)))
             }
         }
     }
 
-    async fn ask_for_leaders(&self) -> Result<Leaders, Trouble> {
+    async fn ask_for_leaders(&self, missing_since: &mut Option<Instant>) -> Result<Leaders, Trouble> {
         let topic = match topic(&self.config, &self.connector, &self.topic).await {
             Ok(topic) => topic,
+            // A controller that has just started may not know its topics yet.
             Err(error @ OpenError::NoTopic { .. }) => {
-                return Err(Trouble::Final(LogError::Failed(error.to_string())));
+                let since = *missing_since.get_or_insert_with(Instant::now);
+                return Err(if since.elapsed() < PATIENCE {
+                    Trouble::Away(error.to_string())
+                } else {
+                    Trouble::Final(LogError::Failed(error.to_string()))
+                });
             }
             Err(error) => return Err(Trouble::Away(error.to_string())),
         };
@@ -248,6 +268,12 @@ impl Cluster {
             return Err(Trouble::Final(LogError::Failed(super::other_count(name, before, now))));
         }
         Ok(Leaders::of(&topic, &self.config))
+    }
+}
+
+impl Known {
+    fn now(leaders: Leaders) -> Known {
+        Known { leaders, in_doubt: false, missing_since: None }
     }
 }
 
