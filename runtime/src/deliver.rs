@@ -6,6 +6,7 @@
 
 mod cards;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +29,9 @@ pub struct Delivered {
     pub rejected: Option<String>,
     /// Parts that no log takes, with the reason: they are not among the records, and whoever sent them must hear of it.
     pub refused: Vec<String>,
+    /// Properties that a part which the plugin could read is about, where the mapping knows them: what a connector has
+    /// heard of.
+    pub heard: BTreeSet<Arc<str>>,
     /// Card data that came along and went no further.
     pub masked: Masked,
 }
@@ -40,11 +44,20 @@ fn without_cards(delivery: Delivery, masked: &mut Masked) -> Delivery {
         bytes
     };
     let body = clean(&trim_json(&delivery.body, Some(&delivery.content_type)));
-    let mut attributes = delivery.attributes;
-    for (_, value) in &mut attributes {
-        *value = String::from_utf8_lossy(&clean(&Bytes::copy_from_slice(value.as_bytes()))).into_owned();
-    }
-    Delivery { content_type: delivery.content_type, attributes, body }
+    let mut text = |text: &str| {
+        let clean = clean(&Bytes::copy_from_slice(text.as_bytes()));
+        String::from_utf8_lossy(&clean).into_owned()
+    };
+    let content_type = text(&delivery.content_type);
+    let attributes = delivery.attributes.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    Delivery { content_type, attributes, body }
+}
+
+/// The sender's id, unless it is card data itself: masked, two ids could be one, so there is none then.
+fn without_card<'a>(id: &'a str, masked: &mut Masked) -> Option<&'a str> {
+    let (_, found) = cards::masked(&Bytes::copy_from_slice(id.as_bytes()));
+    masked.add(found);
+    (!found.any()).then_some(id)
 }
 
 /// Takes one source's deliveries under one configuration.
@@ -87,7 +100,7 @@ impl Deliverer {
     pub fn deliver(&mut self, delivery: Delivery, id: Option<&str>, now: i64) -> Result<Delivered, HostError> {
         let mut delivered = Delivered::default();
         let delivery = without_cards(delivery, &mut delivered.masked);
-        let id = match id {
+        let id = match id.and_then(|id| without_card(id, &mut delivered.masked)) {
             Some(id) => id.to_owned(),
             None => content_id(&self.name, Some(&delivery.content_type), &delivery.attributes, &delivery.body),
         };
@@ -95,8 +108,9 @@ impl Deliverer {
             Split::Routed(parts) => parts
                 .into_iter()
                 .map(|part| {
-                    let property = self.source.mapping.property(&part.property).unwrap_or(part.property);
-                    (property, part.date, part.body)
+                    let known = self.source.mapping.property(&part.property);
+                    delivered.heard.extend(known.clone());
+                    (known.unwrap_or(part.property), part.date, part.body)
                 })
                 .collect(),
             Split::Rejected(reason) | Split::Fault(reason) | Split::TooLarge(reason) => {

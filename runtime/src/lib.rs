@@ -16,6 +16,7 @@ pub mod log;
 pub mod plugin;
 
 pub mod deliver;
+pub mod heartbeat;
 
 pub mod change;
 pub mod mapping;

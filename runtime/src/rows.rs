@@ -279,6 +279,17 @@ pub struct PropertyRow {
     pub version: u64,
 }
 
+/// When a source's connector last vouched for a property, or for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreshnessRow {
+    pub source: Arc<str>,
+    /// Empty for the connector alone.
+    pub property: Arc<str>,
+    /// The source's own time, in milliseconds since 1970-01-01T00:00:00Z.
+    pub last_heartbeat: i64,
+    pub version: u64,
+}
+
 /// A piece of the worker's memory. `value` is empty when the entity is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateRow {
@@ -324,6 +335,8 @@ pub struct Decided {
     pub room_nights: Vec<RoomNightRow>,
     pub rule_changes: Vec<RuleChangeRow>,
     pub properties: Vec<PropertyRow>,
+    /// At most one per (source, property): the last.
+    pub freshness: Vec<FreshnessRow>,
     /// At most one per (property, key); the checkpoint is one of them. At most 50,000 rows, 32 MiB.
     pub state: Vec<StateRow>,
     /// Version of the state rows: equal or greater in every later batch.

@@ -36,8 +36,48 @@ impl Masked {
 }
 
 /// The bytes with `*` in place of what is masked. Well-formed JSON stays well-formed: a number that is masked becomes
-/// a string.
+/// a string. UTF-16 stays UTF-16.
 pub fn masked(body: &Bytes) -> (Bytes, Masked) {
+    let Some(wide) = Wide::of(body) else { return narrow(body) };
+    let (text, found) = narrow(&wide.text(body).into());
+    if found.any() { (wide.bytes(&String::from_utf8_lossy(&text)), found) } else { (body.clone(), found) }
+}
+
+/// UTF-16 of one of its two byte orders: XML may be written so.
+enum Wide {
+    Big,
+    Little,
+}
+
+impl Wide {
+    /// By its mark, or by how markup and JSON begin.
+    fn of(body: &[u8]) -> Option<Wide> {
+        match body {
+            [0xFE, 0xFF, ..] | [0, b'<' | b'{' | b'[', ..] => Some(Wide::Big),
+            [0xFF, 0xFE, ..] | [b'<' | b'{' | b'[', 0, ..] => Some(Wide::Little),
+            _ => None,
+        }
+    }
+
+    fn text(&self, body: &[u8]) -> String {
+        let unit = |pair: &[u8; 2]| match self {
+            Wide::Big => u16::from_be_bytes(*pair),
+            Wide::Little => u16::from_le_bytes(*pair),
+        };
+        let units = body.as_chunks::<2>().0.iter().map(unit);
+        char::decode_utf16(units).map(|decoded| decoded.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    }
+
+    fn bytes(&self, text: &str) -> Bytes {
+        let pair = |unit: u16| match self {
+            Wide::Big => unit.to_be_bytes(),
+            Wide::Little => unit.to_le_bytes(),
+        };
+        text.encode_utf16().flat_map(pair).collect()
+    }
+}
+
+fn narrow(body: &Bytes) -> (Bytes, Masked) {
     let mut reading = Reading::new(body);
     reading.all();
     let Reading { edits, found, .. } = reading;
@@ -86,7 +126,8 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(body: &'a [u8]) -> Reading<'a> {
-        let json = body.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| matches!(b, b'{' | b'[' | b'"'));
+        let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+        let json = text.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| matches!(b, b'{' | b'[' | b'"'));
         Reading { body, at: 0, json, quoted: false, escaped: 0, edits: Vec::new(), found: Masked::default() }
     }
 

@@ -5,7 +5,7 @@
 use crate::audit::{Hash, StoredClaim, StoredConflict};
 use crate::log::Partition;
 use crate::rows::{
-    ConflictRow, DeadLetterRow, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow, stored_log_time,
+    ConflictRow, DeadLetterRow, FreshnessRow, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow, stored_log_time,
 };
 use crate::store::rowbinary::{Cursor, array, i32, i64, nullable, string, u8, u32, u64};
 use crate::store::schema::{FieldColumn, currency_column, quoted};
@@ -20,6 +20,8 @@ pub(crate) const CONFLICTS: &str = "property, date, room_type, stay, kind, decis
 pub(crate) const DEAD_LETTERS: &str = "source, id, kind, reason, payload, plugin, partition, offset, seq, log_time";
 pub(crate) const RULE_CHANGES: &str = "sequence, name, version, hash, text, diff, author, reason, log_time";
 pub(crate) const PROPERTIES: &str = "property, name, region, class, time_zone, version";
+/// Nobody judges freshness yet: the other columns keep their defaults.
+pub(crate) const FRESHNESS: &str = "source, property, last_heartbeat, state, version";
 pub(crate) const STATE: &str = "partition, property, key, value, version";
 
 /// The columns of a room night, the declared fields' after the fixed ones.
@@ -199,6 +201,14 @@ pub(crate) fn property(out: &mut Vec<u8>, row: &PropertyRow) {
     for text in [&row.property, &row.name, &row.region, &row.class, &row.time_zone] {
         string(out, text);
     }
+    u64(out, row.version);
+}
+
+pub(crate) fn freshness(out: &mut Vec<u8>, row: &FreshnessRow) {
+    string(out, row.source.as_bytes());
+    string(out, row.property.as_bytes());
+    nullable(out, Some(stored_log_time(row.last_heartbeat)), i64);
+    string(out, "unknown");
     u64(out, row.version);
 }
 

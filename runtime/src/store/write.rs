@@ -29,15 +29,16 @@ impl Store {
         let dead_letters = dead_letter_blocks(batches);
         let state = state_blocks(batches);
         // All of them are awaited whatever happens to one: no insert is left on its way when this returns.
-        let (a, b, c, d, e, f) = tokio::join!(
+        let (a, b, c, d, e, f, g) = tokio::join!(
             self.append(Journal::Conflicts, conflicts),
             self.append(Journal::DeadLetters, dead_letters),
             self.write_reservations(batches),
             self.write_room_nights(batches),
             self.write_rule_changes(batches),
             self.write_properties(batches),
+            self.write_freshness(batches),
         );
-        a.and(b).and(c).and(d).and(e).and(f)?;
+        a.and(b).and(c).and(d).and(e).and(f).and(g)?;
         // A state on disk whose outputs are not would be believed: they are made durable first.
         self.sync().await?;
         for block in state {
@@ -85,6 +86,12 @@ impl Store {
         let rows = batches.iter().flat_map(|batch| &batch.properties);
         let body = encode(rows, 128, tables::property);
         self.insert(Insert::new("properties", tables::PROPERTIES, body)).await
+    }
+
+    async fn write_freshness(&self, batches: &[Decided]) -> Result<(), StoreError> {
+        let rows = batches.iter().flat_map(|batch| &batch.freshness);
+        let body = encode(rows, 64, tables::freshness);
+        self.insert(Insert::new("source_freshness", tables::FRESHNESS, body)).await
     }
 }
 

@@ -15,11 +15,12 @@ use super::prepare::{Dead, Prepared, Work};
 use super::{Shared, WorkerError};
 use crate::config::{Digest, Document};
 use crate::event::{self, Control, Signed};
+use crate::log::partitioner::partition;
 use crate::log::{Log, NewRecord, Partition};
 use crate::merge::row_version;
 use crate::plugin::LoadError;
 use crate::policy::Policy;
-use crate::rows::{DeadLetterKind, PropertyRow, RuleChangeRow};
+use crate::rows::{DeadLetterKind, FreshnessRow, PropertyRow, RuleChangeRow};
 use crate::store::{Backoff, with_retry};
 
 impl<L: Log> Worker<L> {
@@ -65,10 +66,28 @@ impl<L: Log> Worker<L> {
                 }
             }
             Control::Tick { millis } => self.checkpoint.tick(*millis),
-            Control::Heartbeat { .. } | Control::Retry { .. } | Control::Copy { .. } => {}
+            Control::Heartbeat { source, property, time } => {
+                self.heartbeat(source, property.as_deref(), *time, offset);
+            }
+            Control::Retry { .. } | Control::Copy { .. } => {}
         }
         self.pass(&prepared);
         Ok(())
+    }
+
+    /// A connector's heartbeat becomes visible; no decision looks at it. One for another partition's property, or for a
+    /// source that is gone, says nothing here.
+    fn heartbeat(&mut self, source: &str, property: Option<&str>, time: i64, offset: u64) {
+        let home = property.map_or(0, |property| partition(property.as_bytes(), self.checkpoint.log.partitions));
+        let Some((source, _)) = self.active.document.sources.get_key_value(source) else { return };
+        if home == self.partition {
+            self.pending.add_heartbeat(FreshnessRow {
+                source: source.clone(),
+                property: property.unwrap_or_default().into(),
+                last_heartbeat: time.div_euclid(1000),
+                version: row_version(self.active.setup.layout_epoch, offset),
+            });
+        }
     }
 
     /// On partition 0 the offset is the sequence number; elsewhere the copy names it.

@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::log::{Offset, Partition};
 use crate::merge::Effects;
 use crate::rows::{
-    AuditHead, ConflictRow, DeadLetterRow, Decided, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
+    AuditHead, ConflictRow, DeadLetterRow, Decided, FreshnessRow, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
 };
 use crate::types::Day;
 
@@ -35,6 +35,7 @@ pub struct Pending {
     payload_bytes: usize,
     pub rule_changes: Vec<RuleChangeRow>,
     pub properties: Vec<PropertyRow>,
+    freshness: Latest<(Arc<str>, Arc<str>), FreshnessRow>,
     /// Rows of the partition as a whole, the checkpoint apart.
     pub state: Vec<StateRow>,
     /// Properties with entities to be written.
@@ -114,6 +115,11 @@ impl Pending {
         self.conflicts.append(&mut effects.conflicts);
     }
 
+    /// Takes a heartbeat; a later one replaces an earlier one.
+    pub fn add_heartbeat(&mut self, row: FreshnessRow) {
+        self.freshness.insert((row.source.clone(), row.property.clone()), row);
+    }
+
     pub fn conflicts(&self) -> &[ConflictRow] {
         &self.conflicts
     }
@@ -140,6 +146,7 @@ impl Pending {
             room_nights: self.room_nights.rows,
             rule_changes: self.rule_changes,
             properties: self.properties,
+            freshness: self.freshness.rows,
             state,
             state_version,
         }

@@ -12,7 +12,7 @@ use concord::worker::checkpoint::PartitionState;
 use serde_json::Value;
 
 /// Every column of every table but the state's own checkpoint, and the entities in the state.
-const EXACT: [(&str, &str); 7] = [
+const EXACT: [(&str, &str); 8] = [
     ("room_nights", "SELECT * FROM room_nights FINAL ORDER BY property, date, room_type"),
     ("reservations", "SELECT * FROM reservations FINAL ORDER BY property, date, room_type, stay"),
     (
@@ -23,6 +23,7 @@ const EXACT: [(&str, &str); 7] = [
     ("dead_letters", "SELECT * FROM dead_letters ORDER BY partition, offset, seq"),
     ("rule_changes", "SELECT * FROM rule_changes ORDER BY sequence"),
     ("properties", "SELECT * FROM properties FINAL ORDER BY property"),
+    ("source_freshness", "SELECT * FROM source_freshness FINAL ORDER BY source, property"),
     (
         "state",
         "SELECT partition, property, hex(key) AS key, hex(value) AS value FROM state FINAL \

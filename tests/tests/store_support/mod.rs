@@ -8,8 +8,8 @@ use std::time::{Instant, SystemTime};
 use clickhouse::Client;
 use concord::engine::{self, Engine};
 use concord::rows::{
-    AuditClaim, AuditHead, Cause, ConflictKind, ConflictRow, DeadLetterKind, DeadLetterRow, Decided, Decision, Outcome,
-    PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
+    AuditClaim, AuditHead, Cause, ConflictKind, ConflictRow, DeadLetterKind, DeadLetterRow, Decided, Decision,
+    FreshnessRow, Outcome, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
 };
 use concord::store::{Options, Store, StoreError};
 use concord::types::{Amount, Currency, Day, FieldType, Money, Status, Value};
@@ -366,6 +366,12 @@ pub fn one_of_each() -> Decided {
             time_zone: "Europe/Madrid".into(),
             version: 8,
         }],
+        freshness: vec![FreshnessRow {
+            source: "pms".into(),
+            property: "H1".into(),
+            last_heartbeat: 1_700_000_000_123,
+            version: 8,
+        }],
         state: vec![
             entry("", b"checkpoint", b"\x01"),
             entry("H1", b"r/pms/\xff\x00", b"\x01\x00binary"),
@@ -419,6 +425,12 @@ pub const ONE_OF_EACH: &[(&str, &str)] = &[
         "SELECT * FROM properties FINAL",
         r#"{"property": "H1", "name": "Hôtel", "region": "R", "class": "legacy-managed",
             "time_zone": "Europe/Madrid", "version": 8}"#,
+    ),
+    (
+        "SELECT * FROM source_freshness FINAL",
+        r#"{"source": "pms", "property": "H1", "last_record": null, "last_source_time": null,
+            "last_heartbeat": "2023-11-14 22:13:20.123", "state": "unknown", "stale_at": null, "when_all_stale": "",
+            "version": 8}"#,
     ),
 ];
 

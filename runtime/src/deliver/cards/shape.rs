@@ -13,12 +13,17 @@ const CODE: std::ops::RangeInclusive<usize> = 3..=4;
 const CARD: std::ops::RangeInclusive<usize> = 13..=19;
 
 /// Names of security codes, without case, `_` and `-`. A longer name that ends so is one, too.
-const CODE_NAMES: [&str; 14] = [
+const CODE_NAMES: [&str; 21] = [
     "cvv",
     "cvv2",
     "cvc",
     "cvc2",
     "cvn",
+    "cvd",
+    "cv2",
+    "cvnumber",
+    "cvvnumber",
+    "cvcnumber",
     "csc",
     "cav2",
     "securitycode",
@@ -27,6 +32,8 @@ const CODE_NAMES: [&str; 14] = [
     "cvvcode",
     "cvccode",
     "verificationvalue",
+    "verificationnumber",
+    "verificationcode",
     "cardverificationcode",
 ];
 
@@ -211,7 +218,7 @@ pub(super) fn codes(body: &[u8], start: usize, end: usize) -> Vec<Range<usize>> 
         return in_element(window, end);
     }
     let at = skip(window, end, |b| matches!(b, b'"' | b'\'' | b'\\' | b' ' | b'\t'));
-    let sign = skip(window, at, |b| matches!(b, b':' | b'=' | b'#'));
+    let sign = skip(window, at, |b| matches!(b, b':' | b'=' | b'#' | b'>'));
     // Over a line's end only where something says that the value follows: a table's next line is none.
     let at = if sign > at { skip(window, sign, |b| b.is_ascii_whitespace()) } else { at };
     if let Some(b'{' | b'[') = window.get(at) {
