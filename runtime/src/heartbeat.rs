@@ -101,8 +101,7 @@ mod tests {
             heard.note(property.into(), time);
         }
         let on = |property: &str| partition(property.as_bytes(), 8);
-        let expected =
-            [(0, None, 7_000), (on("H1"), Some("H1".to_owned()), 4), (on("H2"), Some("H2".to_owned()), 3)];
+        let expected = [(0, None, 7_000), (on("H1"), Some("H1".to_owned()), 4), (on("H2"), Some("H2".to_owned()), 3)];
         assert_eq!(heartbeats(&key, &heard, 7_000), expected);
     }
 

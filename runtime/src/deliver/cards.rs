@@ -80,8 +80,8 @@ impl Wide {
 fn narrow(body: &Bytes) -> (Bytes, Masked) {
     let mut reading = Reading::new(body);
     reading.all();
-    let Reading { edits, found, .. } = reading;
-    if edits.is_empty() { (body.clone(), found) } else { (apply(body, edits), found) }
+    let edits = reading.edits;
+    if edits.is_empty() { (body.clone(), Masked::default()) } else { apply(body, edits) }
 }
 
 /// Stars for the digits of a range; the range then stands between two copies of `quote`.
@@ -89,14 +89,16 @@ struct Edit<'a> {
     range: Range<usize>,
     stars: Range<usize>,
     quote: &'a [u8],
+    /// A security code, not a number.
+    code: bool,
 }
 
-fn apply(body: &[u8], mut edits: Vec<Edit<'_>>) -> Bytes {
+fn apply(body: &[u8], mut edits: Vec<Edit<'_>>) -> (Bytes, Masked) {
     // Of two that begin together the longer one holds the other.
     edits.sort_by_key(|edit| (edit.range.start, std::cmp::Reverse(edit.range.end)));
     let mut out = Vec::with_capacity(body.len() + 8 * edits.len());
-    let mut copied = 0;
-    for Edit { range, stars, quote } in edits {
+    let (mut copied, mut found) = (0, Masked::default());
+    for Edit { range, stars, quote, code } in edits {
         // Found twice, by its shape and by its name.
         if range.start < copied {
             continue;
@@ -107,9 +109,10 @@ fn apply(body: &[u8], mut edits: Vec<Edit<'_>>) -> Bytes {
         out.extend(range.clone().zip(&body[range.clone()]).map(star));
         out.extend_from_slice(quote);
         copied = range.end;
+        found.add(Masked { cards: u64::from(!code), codes: u64::from(code) });
     }
     out.extend_from_slice(&body[copied..]);
-    out.into()
+    (out.into(), found)
 }
 
 struct Reading<'a> {
@@ -121,14 +124,13 @@ struct Reading<'a> {
     /// Where an escape ended: its letters do not belong to what follows.
     escaped: usize,
     edits: Vec<Edit<'a>>,
-    found: Masked,
 }
 
 impl<'a> Reading<'a> {
     fn new(body: &'a [u8]) -> Reading<'a> {
         let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let json = text.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| matches!(b, b'{' | b'[' | b'"'));
-        Reading { body, at: 0, json, quoted: false, escaped: 0, edits: Vec::new(), found: Masked::default() }
+        Reading { body, at: 0, json, quoted: false, escaped: 0, edits: Vec::new() }
     }
 
     fn all(&mut self) {
@@ -171,8 +173,7 @@ impl<'a> Reading<'a> {
         let mut last = range.clone().rev().filter(|at| self.body[*at].is_ascii_digit());
         let kept = last.nth(3).unwrap_or(range.start);
         self.at = self.at.max(range.end);
-        self.edits.push(Edit { stars: range.start..kept, range, quote });
-        self.found.cards += 1;
+        self.edits.push(Edit { stars: range.start..kept, range, quote, code: false });
     }
 
     /// A JSON number becomes a string: the whole number, and the quotes that it needs.
@@ -200,8 +201,7 @@ impl<'a> Reading<'a> {
                     Some(number) => (number, quote),
                     None => (digits, &b""[..]),
                 };
-                self.edits.push(Edit { stars: range.clone(), range, quote });
-                self.found.codes += 1;
+                self.edits.push(Edit { stars: range.clone(), range, quote, code: true });
             }
         }
         while self.body.get(self.at).is_some_and(u8::is_ascii_alphabetic) {

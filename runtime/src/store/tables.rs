@@ -5,7 +5,8 @@
 use crate::audit::{Hash, StoredClaim, StoredConflict};
 use crate::log::Partition;
 use crate::rows::{
-    ConflictRow, DeadLetterRow, FreshnessRow, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow, stored_log_time,
+    ConflictRow, DeadLetterRow, FreshnessRow, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
+    stored_log_time,
 };
 use crate::store::rowbinary::{Cursor, array, i32, i64, nullable, string, u8, u32, u64};
 use crate::store::schema::{FieldColumn, currency_column, quoted};

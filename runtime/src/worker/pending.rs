@@ -11,7 +11,8 @@ use hashbrown::{HashMap, HashSet};
 use crate::log::{Offset, Partition};
 use crate::merge::Effects;
 use crate::rows::{
-    AuditHead, ConflictRow, DeadLetterRow, Decided, FreshnessRow, PropertyRow, ReservationRow, RoomNightRow, RuleChangeRow, StateRow,
+    AuditHead, ConflictRow, DeadLetterRow, Decided, FreshnessRow, PropertyRow, ReservationRow, RoomNightRow,
+    RuleChangeRow, StateRow,
 };
 use crate::types::Day;
 

@@ -274,10 +274,19 @@ fn runs(window: &[u8], from: usize) -> Vec<Range<usize>> {
     let mut at = from;
     while at < window.len() {
         let end = digits_end(window, at);
-        if end > at && CODE.contains(&(end - at)) && window[at..end].iter().all(u8::is_ascii_digit) {
+        let digits = end > at && window[at..end].iter().all(u8::is_ascii_digit);
+        if digits && CODE.contains(&(end - at)) && !is_rest(window, at) {
             found.push(at..end);
         }
         at = end.max(at + 1);
     }
     found
+}
+
+/// Whether what begins here is what remains of a masked number.
+fn is_rest(body: &[u8], at: usize) -> bool {
+    let before = &body[..at];
+    let separators = [&b" "[..], b"-", "\u{a0}".as_bytes()];
+    let apart = separators.into_iter().find_map(|separator| before.strip_suffix(separator));
+    apart.unwrap_or(before).ends_with(b"*")
 }

@@ -156,6 +156,8 @@ fn security_codes_are_masked_by_their_names() {
 fn a_number_in_the_place_of_a_code_is_masked_whole() {
     let (out, _) = text(r#"{"cvv":"4111 1111 1111 1111"}"#);
     assert_eq!(out, r#"{"cvv":"**** **** **** 1111"}"#);
+    becomes(r#"{"cvv":["4000000000000002"]}"#, r#"{"cvv":["************0002"]}"#, 1, 0);
+    becomes(r#"{"cvv":["4000 0000 0000 0002"]}"#, r#"{"cvv":["**** **** **** 0002"]}"#, 1, 0);
 }
 
 #[test]
@@ -164,11 +166,9 @@ fn utf_16_is_read_and_stays_utf_16() {
     let expected = "\u{feff}<C x=\"Zürich 予約 😀\"><N>************1111</N><SeriesCode>***</SeriesCode></C>";
     let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Bytes>();
     let little = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Bytes>();
-    for (body, expected) in [
-        (big(text), big(expected)),
-        (little(text), little(expected)),
-        (little(&text[3..]), little(&expected[3..])),
-    ] {
+    for (body, expected) in
+        [(big(text), big(expected)), (little(text), little(expected)), (little(&text[3..]), little(&expected[3..]))]
+    {
         assert_eq!(masked(&body), (expected, Masked { cards: 1, codes: 1 }));
     }
     let harmless = little("<C>4444333322221112</C>");
