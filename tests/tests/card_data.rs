@@ -68,7 +68,7 @@ fn document() -> impl Strategy<Value = Value> {
         let name = prop_oneof!["[a-z\"]{1,6}", Just("cvv".to_owned()), Just("cardNumber".to_owned())];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(name, inner, 0..4).prop_map(|map| Value::from_iter(map)),
+            prop::collection::btree_map(name, inner, 0..4).prop_map(Value::from_iter),
         ]
     })
 }

@@ -78,13 +78,12 @@ fn separator(body: &[u8], at: usize) -> Option<usize> {
 /// The groups of digits from here on with one separator between each two.
 pub(super) fn groups(body: &[u8], start: usize) -> Vec<Range<usize>> {
     let digits_end = |from: usize| from + body[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let mut groups = vec![start..digits_end(start)];
-    while let Some(end) = groups.last().map(|group| group.end) {
-        let Some(next) = separator(body, end).map(|length| end + length) else { break };
-        if !body.get(next).is_some_and(u8::is_ascii_digit) {
-            break;
-        }
-        groups.push(next..digits_end(next));
+    let digit_at = |at: &usize| body.get(*at).is_some_and(u8::is_ascii_digit);
+    let (mut groups, mut next) = (Vec::new(), Some(start));
+    while let Some(at) = next {
+        let end = digits_end(at);
+        groups.push(at..end);
+        next = separator(body, end).map(|length| end + length).filter(digit_at);
     }
     groups
 }

@@ -231,7 +231,7 @@ fn report(options: &Options) -> Result<()> {
     if options.wants("latency") {
         let half = rate / 2.0;
         let mut more = vec![format!("{half:.0}")];
-        more.extend(few);
+        more.extend(few.iter().cloned());
         let runs = repeat("latency", options, &more)?;
         println!("From append to visible, one confirmation, milliseconds (acknowledged, then found by a SELECT)");
         let of = |path: &str| format!("{:.1}", middle(&runs, path));
