@@ -28,12 +28,14 @@ macro_rules! cases {
 }
 
 cases! {
+    apaleo
     bad_input
     booking_com
     cancel_before_booking
     capacity_cut
     capacity_order
     checked_in_excess
+    cloudbeds
     cloudbeds_apaleo_website
     configuration_midway
     debezium
@@ -44,6 +46,7 @@ cases! {
     group_reference
     inventory_replace
     link_and_separate
+    mews
     mews_and_channex
     misrouted
     moved_between_hotels
@@ -63,6 +66,7 @@ cases! {
     stay_fields
     stay_status
     unmapped
+    website
     whole_replacement
     withdraw
 }

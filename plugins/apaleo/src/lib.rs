@@ -16,7 +16,12 @@
 //! | references | `externalCode`, issued by `channelCode` (else `source`); `bookingId`, issued by `apaleo` |
 //! | group | `groupId`, `blockId` |
 //!
-//! **Order.** `modified`.
+//! **Order.** `modified`; without an offset it counts as UTC.
+//!
+//! **Time zone.** Arrival and departure carry the hotel's own offset: their dates count as written, also where the offset is missing.
+//!
+//! **Left out.** A reservation that a list or a booking does not mention stays as it is: Apaleo cancels by status, and lists come in
+//! pages. What one of them says is its own record.
 //!
 //! **Refused**, each with its place: webhooks, which carry ids only (fetch the reservation, and send that), stays without a night or
 //! of more than a year.

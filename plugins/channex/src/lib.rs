@@ -15,7 +15,7 @@
 //! | guests | `occupancy`: adults, children, infants |
 //! | references | `ota_reservation_code`, issued by `ota_name`; `unique_id`, issued by `channex` |
 //!
-//! **Order.** `inserted_at`: a revision's own id says nothing about its place.
+//! **Order.** `inserted_at`, which is UTC without saying so: a revision's own id says nothing about its place. Stays have dates only.
 //!
 //! **Refused**, each with its place: webhooks that carry ids only (fetch the revision, and send that), rooms without a room type
 //! (not mapped at Channex), stays without a night or of more than a year, the same room twice.
