@@ -7,6 +7,7 @@ mod clickhouse;
 mod configuration;
 mod health;
 mod heartbeats;
+mod migrate;
 mod partitions;
 
 use concord_tests::pipeline::dump::Dump;
