@@ -31,6 +31,7 @@ pub mod store;
 
 pub mod worker;
 
+pub mod connect;
 pub mod door;
 pub mod gateway;
 pub mod health;

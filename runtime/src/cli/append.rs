@@ -3,7 +3,6 @@
 //! A delivery that its plugin cannot split goes into the log as it is, so that it becomes a dead
 //! letter with its reason and nothing is lost; the exit status is 1 then.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +12,8 @@ use bytes::Bytes;
 use super::open::{OpenLog, Pipeline, author, check_proposal, configuration_records};
 use super::{Found, PipelineArgument, print};
 use crate::config::{Document, Proposal};
+use crate::connect::{Gathered, content_type_of};
 use crate::deliver::{Deliverer, Masked};
-use crate::log::{NewRecord, Partition};
 use crate::plugin::Delivery;
 use crate::worker::now_millis;
 
@@ -22,11 +21,6 @@ pub const EXAMPLES: &str = "Examples:
   concord append -c pipeline.toml --source pms booking.json      one delivery per file
   concord append -c pipeline.toml --source pms --lines < feed.jsonl
   concord append -c pipeline.toml --source ota --attribute property=H1 message.xml";
-
-/// Records appended to a partition at once.
-const AT_ONCE: usize = 2_000;
-/// Bytes appended to a partition at once, about.
-const BYTES_AT_ONCE: usize = 8 << 20;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -77,8 +71,7 @@ struct Appender {
     log: OpenLog,
     deliverer: Deliverer,
     attributes: Vec<(String, String)>,
-    gathered: BTreeMap<Partition, Vec<NewRecord>>,
-    gathered_bytes: usize,
+    gathered: Gathered,
     tally: Tally,
 }
 
@@ -93,8 +86,7 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
         // `active` has looked for the source.
         deliverer: deliverer.context("the source is not in the configuration")?,
         attributes: arguments.attributes.clone(),
-        gathered: BTreeMap::new(),
-        gathered_bytes: 0,
+        gathered: Gathered::default(),
         tally: Tally::default(),
     };
     let stdin = vec![PathBuf::from("-")];
@@ -150,7 +142,8 @@ async fn active(pipeline: &Pipeline, source: &str) -> Result<(Document, Bytes, O
 impl Appender {
     async fn file(&mut self, file: &Path, arguments: &Arguments) -> Result<()> {
         let name = file.display().to_string();
-        let content_type = arguments.content_type.clone().unwrap_or_else(|| content_type_of(file).to_owned());
+        let content_type =
+            arguments.content_type.clone().unwrap_or_else(|| content_type_of(&file.to_string_lossy()).to_owned());
         if !arguments.lines {
             let mut body = Vec::new();
             open(file)?.read_to_end(&mut body).with_context(|| name.clone())?;
@@ -192,10 +185,9 @@ impl Appender {
             eprintln!("{name}: {reason}; not appended");
         }
         for (target, record) in delivered.records {
-            self.gathered_bytes += record.value.len();
-            self.gathered.entry(target).or_default().push(record);
+            self.gathered.add(target, record);
         }
-        if self.gathered_bytes >= BYTES_AT_ONCE || self.gathered.values().map(Vec::len).sum::<usize>() >= AT_ONCE {
+        if self.gathered.is_full() {
             self.flush().await?;
         }
         Ok(())
@@ -203,8 +195,7 @@ impl Appender {
 
     /// Appends what is gathered; durable when it returns.
     async fn flush(&mut self) -> Result<()> {
-        self.gathered_bytes = 0;
-        for (partition, records) in std::mem::take(&mut self.gathered) {
+        for (partition, records) in self.gathered.take() {
             self.tally.records += records.len() as u64;
             self.log.append(partition, records).await?;
         }
@@ -218,13 +209,4 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
     }
     let opened = std::fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
     Ok(Box::new(opened))
-}
-
-fn content_type_of(file: &Path) -> &'static str {
-    match file.extension().and_then(|e| e.to_str()) {
-        Some("xml") => "application/xml",
-        Some("csv") => "text/csv",
-        Some("txt") => "text/plain",
-        _ => "application/json",
-    }
 }

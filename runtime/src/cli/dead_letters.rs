@@ -281,8 +281,8 @@ impl Retrying {
         let (partition, offset) = place(row);
         let again = match self.log.record(partition, offset).await? {
             Some(record) => original(partition, &record, &self.key),
-            None => Err("the log does not have the record any more; its payload stands in `dead_letters`: correct it \
-                         if need be and hand it in with `concord append`"
+            None => Err("the log does not have the record any more; its payload stands in `dead_letters` (until \
+                         retention.dead_letters is over): correct it if need be and hand it in with `concord append`"
                 .to_owned()),
         };
         let again = match again {

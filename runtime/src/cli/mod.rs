@@ -14,6 +14,7 @@ mod append;
 mod apply;
 mod audit;
 mod dead_letters;
+mod inlets;
 mod log;
 pub mod open;
 mod plugin;

@@ -9,18 +9,18 @@ use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::inlets::Inlets;
 use super::open::{self, OpenLog, OpenStore, Pipeline};
 use super::{Found, PipelineArgument, print};
 use crate::config::{ClickHousePlace, Door, LogKind, Proposal, RunFile, difference};
 use crate::door;
 use crate::engine;
 use crate::event::ControlKey;
-use crate::gateway::Gateway;
 use crate::health;
 use crate::log::{AnyLog, Log};
 use crate::worker::checkpoint::Counts;
 use crate::worker::share::Share;
-use crate::worker::{self, Mode, Shared};
+use crate::worker::{self, Mode, Shared, retention};
 
 pub const EXAMPLES: &str = "Examples:
   concord run -c pipeline.toml                 until Ctrl-C
@@ -65,6 +65,7 @@ pub async fn run(arguments: Arguments) -> Result<Found> {
     let opened = pipeline.own_store(false).await?;
     let result = async {
         opened.store.migrate(&[]).await?;
+        opened.store.keep_payloads(pipeline.file.retention.dead_letters).await?;
         configure(&pipeline, arguments.instance, &opened, &log, &key, &host, proposal).await?;
         let tuning = pipeline.file.tuning;
         // Of this start alone: a pod comes back under its name, and with the same process number.
@@ -155,7 +156,11 @@ async fn work<L: Log>(
         ClickHousePlace::Server { ref user, .. } => user.clone(),
     };
     let database = pipeline.file.clickhouse.database.clone();
-    let gateway = gateway(pipeline, &shared, arguments).await?;
+    // What only reads the log to its end takes nothing in.
+    let inlets = match arguments.until_idle {
+        true => None,
+        false => Some(Inlets::open(&pipeline.file, &shared, arguments.instance).await?),
+    };
     let run_file =
         RunFile::of_this_process(opened.address.clone(), database, user, opened.reader_password.clone(), door);
     let _guard = run_file.write(&pipeline.file.data_dir)?;
@@ -169,6 +174,8 @@ async fn work<L: Log>(
         let (share, count) = (arguments.instance, shared.log.identity().partitions);
         tracing::warn!("worker {share} has nothing to do: the log has {count} partitions");
     }
+    let forgetting = pipeline.file.retention.log.filter(|_| !arguments.until_idle);
+    let forgetting = forgetting.map(|keep| tokio::spawn(retention::run(shared.clone(), partitions.clone(), keep)));
     let health = match arguments.health {
         None => None,
         Some(address) => {
@@ -183,28 +190,16 @@ async fn work<L: Log>(
         result = worker::run(shared.clone(), partitions, mode, stopped) => result,
         () = progress => Ok(()),
     };
-    if let Some(gateway) = gateway {
-        gateway.close().await;
+    if let Some(inlets) = inlets {
+        inlets.close().await;
     }
     signals.abort();
     serving.abort();
     health.inspect(tokio::task::JoinHandle::abort);
+    forgetting.inspect(tokio::task::JoinHandle::abort);
     result?;
     report(&shared, started.elapsed(), arguments)?;
     Ok(Found::Fine)
-}
-
-/// Opens the door for webhooks, if the file has one and the work is not only what stands in the log.
-async fn gateway<L: Log>(
-    pipeline: &Pipeline,
-    shared: &Arc<Shared<L>>,
-    arguments: &Arguments,
-) -> Result<Option<Gateway<L>>> {
-    let Some(settings) = pipeline.file.gateway.as_ref().filter(|_| !arguments.until_idle) else { return Ok(None) };
-    let gateway = Gateway::open(settings, shared.log.clone(), &shared.host, shared.in_force()).await?;
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    tracing::info!("webhooks at {scheme}://{}", gateway.address());
-    Ok(Some(gateway))
 }
 
 fn report<L: Log>(shared: &Shared<L>, elapsed: Duration, arguments: &Arguments) -> Result<()> {

@@ -4,6 +4,7 @@
 //! written: an environment variable or a file. Does not read them, and does not listen (`read` turns text into these).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,13 +135,22 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// Where a secret is.
+/// Where a secret is; prints as a name for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretPlace {
     /// The environment variable of this name.
     Env(String),
     /// The whole file, without the line break at its end.
     File(PathBuf),
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretPlace::Env(name) => write!(f, "the environment variable {name}"),
+            SecretPlace::File(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// The kind of document that answers a delivery.
@@ -221,7 +231,7 @@ impl PathPattern {
 }
 
 /// Whether a delivery's attribute can have this name.
-fn is_attribute(name: &str) -> bool {
+pub(super) fn is_attribute(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 

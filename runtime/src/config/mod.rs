@@ -9,6 +9,7 @@
 //! The files are proposals. What holds is the last document before a record in the log; this module neither reads the
 //! log nor runs a plugin. `difference` tells a person what an `apply` would change.
 
+mod connect;
 mod diagnostic;
 mod difference;
 mod document;
@@ -26,6 +27,7 @@ mod run_file;
 #[cfg(test)]
 mod tests;
 
+pub use connect::{Cursor, CursorPlace, Folder, Poll, PollAuth};
 pub use diagnostic::{ConfigErrors, Diagnostic, Place as TextPlace};
 pub use difference::difference;
 pub use document::{Digest, Document, DocumentError, Limits, PluginRef, Policies, RuleSet, Source, StaleData};
@@ -37,7 +39,7 @@ pub use master::{MasterData, Property};
 pub use names::{BUILT_IN_FIELDS, MAX_CODE, MAX_SOURCE, is_code, is_property, is_source};
 pub use pipeline::{
     ClickHouse, DEFAULT_PARTITIONS, FluvioPlace, FluvioSettings, FluvioTls, LogKind, LogSettings, PipelineFile,
-    Place as ClickHousePlace, RuleFiles, SourceSettings, Tuning,
+    Place as ClickHousePlace, Retention, RuleFiles, SourceSettings, Tuning,
 };
 pub use proposal::Proposal;
 pub use quantity::{parse_duration, parse_size};

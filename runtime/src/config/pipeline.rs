@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::types::FieldType;
 
+use super::connect::{Folder, Poll};
 use super::diagnostic::{ConfigErrors, Findings, TextFile};
 use super::document::{Limits, Policies};
 use super::gateway::Gateway;
@@ -44,6 +46,18 @@ pub struct PipelineFile {
     pub tuning: Tuning,
     /// Where webhooks come in; likewise of this machine.
     pub gateway: Option<Gateway>,
+    /// How long guests' raw data is kept.
+    pub retention: Retention,
+}
+
+/// How long guests' raw data is kept at least; `None` keeps it for good. No decision depends on it, but whoever wants to
+/// replay needs the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Records of the log that are decided and written.
+    pub log: Option<Duration>,
+    /// Payloads of dead letters; the rows themselves stay.
+    pub dead_letters: Option<Duration>,
 }
 
 /// Partitions of a new log where the file names no number.
@@ -144,6 +158,10 @@ pub struct SourceSettings {
     pub settings: String,
     /// Whether the source may send inventory. With `false`, several of its codes may mean one room type.
     pub inventory: bool,
+    /// Where its files appear; of this machine alone.
+    pub folder: Option<Folder>,
+    /// Where it is asked; likewise.
+    pub poll: Option<Poll>,
 }
 
 /// What a machine may tune: speed and memory, never an outcome.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -14,19 +15,20 @@ use toml::de::DeValue;
 
 use crate::types::FieldType;
 
+use super::connect::{RawFolder, RawPoll};
 use super::diagnostic::{Findings, TextFile};
 use super::document::{Limits, Policies, StaleData};
 use super::gateway::{RawDoor, RawGateway};
 use super::pipeline::{
     ClickHouse, DEFAULT_PARTITIONS, FluvioPlace, FluvioSettings, FluvioTls, LogKind, LogSettings, PipelineFile, Place,
-    RuleFiles, SourceSettings, Tuning,
+    Retention, RuleFiles, SourceSettings, Tuning,
 };
 use super::quantity::{Period, Size};
 use super::{json, names};
 use crate::log::MOST_FIRST_POSITION;
 
 const SECTIONS: &str = "the sections are [pipeline], [log], [clickhouse], [properties], [fields], [rules], [[source]], \
-                        [limits], [policies], [gateway]";
+                        [limits], [policies], [gateway], [retention]";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,6 +100,8 @@ struct RawSource {
     #[serde(default = "yes")]
     inventory: bool,
     gateway: Option<RawDoor>,
+    folder: Option<RawFolder>,
+    poll: Option<RawPoll>,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +131,13 @@ struct RawLimits {
 #[serde(deny_unknown_fields)]
 struct RawPolicies {
     stale_data: Option<StaleData>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRetention {
+    log: Option<Spanned<Period>>,
+    dead_letters: Option<Spanned<Period>>,
 }
 
 fn data() -> PathBuf {
@@ -159,6 +170,7 @@ impl Reader<'_> {
         let (mut fields, mut sources) = (BTreeMap::new(), Vec::new());
         let (mut limits, mut tuning, mut policies) = (Limits::default(), Tuning::default(), Policies::default());
         let mut gateway: Option<Spanned<RawGateway>> = None;
+        let mut retention = Retention::default();
         let mut seen = BTreeSet::new();
         for (key, value) in entries {
             seen.insert(key.get_ref().clone());
@@ -175,6 +187,7 @@ impl Reader<'_> {
                     policies = self.section(value).map(|raw: RawPolicies| Self::policies(&raw)).unwrap_or_default()
                 }
                 "gateway" => gateway = self.section(value).map(|raw| Spanned::new(key.span(), raw)),
+                "retention" => retention = self.section(value).map(|raw| self.retention(&raw)).unwrap_or_default(),
                 other => self.report(key.span(), format!("unknown section `{other}`"), SECTIONS),
             }
         }
@@ -200,7 +213,16 @@ impl Reader<'_> {
             policies,
             tuning,
             gateway,
+            retention,
         })
+    }
+
+    fn retention(&mut self, raw: &RawRetention) -> Retention {
+        let hour = Duration::from_secs(3_600);
+        let mut kept = |value: Option<&Spanned<Period>>| {
+            value.map(|value| self.span(Some(value), hour * 24, hour, hour * 24 * 49_000, "1h to 49000d"))
+        };
+        Retention { log: kept(raw.log.as_ref()), dead_letters: kept(raw.dead_letters.as_ref()) }
     }
 
     fn section<T: serde::de::DeserializeOwned>(&mut self, value: Spanned<DeValue<'_>>) -> Option<T> {
@@ -522,6 +544,8 @@ impl Reader<'_> {
             mapping: raw.mapping.map(|path| self.folder.join(path.into_inner())),
             settings,
             inventory: raw.inventory,
+            folder: raw.folder.map(|folder| self.folder(folder)),
+            poll: raw.poll.map(|poll| self.poll(poll)),
         }
     }
 

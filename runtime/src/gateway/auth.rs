@@ -11,8 +11,8 @@ use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use sha2::{Sha256, Sha512};
 
-use super::secret::Secret;
 use crate::config::{Algorithm, Auth, Encoding};
+use crate::connect::Secret;
 
 /// How far a signed timestamp may be from this machine's clock, in seconds: Standard Webhooks' recommendation.
 const TOLERANCE: u64 = 300;

@@ -4,7 +4,6 @@
 //! and how much, and only then does anything look into the body. The answer says success when the log has acknowledged, not
 //! before; the future may be dropped anywhere (the sender hung up), which only means that he will repeat.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,15 +17,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::auth::{self, Untrusted};
-use super::body::{self, BodyError, Budget, Share};
 use super::counts::Counts;
-use super::desk::{Desk, DeskError};
 use super::rate::Rate;
 use super::reply::{self, Asked, Outcome};
-use super::secret::{SecretError, Secrets};
 use crate::config::{Auth, Gateway as Settings, GatewayLimits, ReplyStyle, SourceDoor};
+use crate::connect::body::{self, BodyError, Budget, Share};
+use crate::connect::{Desk, DeskError, Gathered, Pulse, Secret, SecretError, Secrets};
 use crate::deliver::Delivered;
-use crate::log::{Log, LogError, NewRecord, Partition};
+use crate::log::{Log, LogError};
 use crate::plugin::{Delivery, Host};
 use crate::worker::{InForce, now_millis};
 
@@ -59,6 +57,7 @@ struct Door {
     desk: Arc<Desk>,
     rate: Rate,
     counts: Counts,
+    pulse: Arc<Pulse>,
 }
 
 /// Why nothing of a delivery was taken.
@@ -132,6 +131,7 @@ impl<L: Log> Intake<L> {
                 desk: Arc::new(Desk::new(name.clone(), host.clone(), partitions, in_force.clone())),
                 rate: Rate::new(door.rate),
                 counts: Counts::default(),
+                pulse: Pulse::new(name.clone(), "webhooks"),
                 settings: door.clone(),
             })
         };
@@ -160,6 +160,11 @@ impl<L: Log> Intake<L> {
     /// What became of deliveries, by source.
     pub fn counts(&self) -> impl Iterator<Item = (&str, &Counts)> {
         self.doors.iter().map(|door| (&*door.name, &door.counts))
+    }
+
+    /// Of each source's door.
+    pub fn pulses(&self) -> Vec<Arc<Pulse>> {
+        self.doors.iter().map(|door| door.pulse.clone()).collect()
     }
 
     /// Answers one request.
@@ -227,7 +232,7 @@ impl<L: Log> Intake<L> {
         *asked = said;
         let delivered = delivered?;
         door.counts.masked(delivered.masked);
-        self.append(delivered).await
+        self.append(door, delivered).await
     }
 
     /// The body, once it is known who sends it.
@@ -260,7 +265,7 @@ impl<L: Log> Intake<L> {
         Ok((body, share))
     }
 
-    fn head(&self, door: &Door, head: &Parts, secrets: &[super::secret::Secret]) -> Result<auth::Claim, Refusal> {
+    fn head(&self, door: &Door, head: &Parts, secrets: &[Secret]) -> Result<auth::Claim, Refusal> {
         if head.method != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "deliveries come with POST"));
         }
@@ -300,22 +305,15 @@ impl<L: Log> Intake<L> {
     }
 
     /// Appends what a delivery became; durable when it returns success.
-    async fn append(&self, delivered: Delivered) -> Result<Outcome, Refusal> {
+    async fn append(&self, door: &Door, delivered: Delivered) -> Result<Outcome, Refusal> {
         let records = delivered.records.len();
-        let mut by_partition: BTreeMap<Partition, Vec<NewRecord>> = BTreeMap::new();
-        for (partition, record) in delivered.records {
-            by_partition.entry(partition).or_default().push(record);
-        }
-        let appending = async {
-            for (partition, records) in by_partition {
-                self.log.append(partition, records).await?;
-            }
-            Ok::<(), LogError>(())
-        };
-        match timeout(self.limits.append_time, appending).await {
+        let mut gathered = Gathered::default();
+        delivered.records.into_iter().for_each(|(partition, record)| gathered.add(partition, record));
+        match timeout(self.limits.append_time, gathered.append(&*self.log)).await {
             Ok(appended) => appended?,
             Err(_) => return Err(Refusal::busy("the log takes too long")),
         }
+        door.pulse.hear(delivered.heard);
         if let Some(reason) = delivered.rejected {
             return Ok(Outcome::Rejected { reason });
         }

@@ -1,7 +1,7 @@
 //! Webhooks: deliveries over HTTP, each answered when it is durable in the log.
 //!
 //! ```text
-//! connection (server, tls) -> head (auth) -> body (body) -> signature (auth) -> rate -> unpack, split (desk) -> append -> document (reply)
+//! connection (server, tls) -> head (auth) -> body -> signature (auth) -> rate -> unpack, split (desk) -> append -> document (reply)
 //! ```
 //!
 //! One path per source. Knows HTTP, how senders show who they are and what they want to hear. Does not know formats of
@@ -9,14 +9,11 @@
 //! sender's delivery id, or its content's hash.
 
 mod auth;
-mod body;
 mod counts;
-mod desk;
 mod intake;
 mod metrics;
 mod rate;
 mod reply;
-mod secret;
 mod server;
 mod tls;
 
@@ -28,10 +25,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use counts::Counts;
-pub use secret::SecretError;
 pub use tls::TlsError;
 
 use crate::config::Gateway as Settings;
+use crate::connect::{Pulse, SecretError};
 use crate::log::Log;
 use crate::plugin::Host;
 use crate::worker::InForce;
@@ -83,6 +80,7 @@ impl<L: Log> Gateway<L> {
             }
         };
         let (stop, stopped) = watch::channel(false);
+        intake.pulses().iter().for_each(|pulse| pulse.alive(true));
         let serving = tokio::spawn(server::serve(intake.clone(), listener, tls, settings.limits, stopped));
         Ok(Gateway { intake, address, stop, serving, metrics })
     }
@@ -95,6 +93,11 @@ impl<L: Log> Gateway<L> {
     /// Where it answers `/metrics`.
     pub fn metrics(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Of each source's door.
+    pub fn pulses(&self) -> Vec<Arc<Pulse>> {
+        self.intake.pulses()
     }
 
     /// What became of deliveries, by source.

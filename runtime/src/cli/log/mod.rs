@@ -49,7 +49,7 @@ pub struct CreateArguments {
     /// Copies of every record, each on another broker
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     replication: u32,
-    /// How long records are kept at least, such as 30d; else as the cluster is set up (7d)
+    /// How long records are kept at least, such as 30d; else retention.log, else as the cluster is set up (7d)
     #[arg(long, value_name = "TIME", value_parser = retention)]
     retention: Option<u32>,
 }
@@ -96,11 +96,12 @@ async fn create(arguments: CreateArguments) -> Result<Found> {
     {
         bail!("--partitions {wanted}, but the file says log.partitions = {named}: make them equal, or remove one");
     }
+    let kept = pipeline.file.retention.log.and_then(|keep| u32::try_from(keep.as_secs()).ok());
     let new = NewTopic {
         name: settings.topic.clone(),
         partitions: arguments.partitions.or(named).unwrap_or(DEFAULT_PARTITIONS),
         replication: arguments.replication,
-        retention: arguments.retention,
+        retention: arguments.retention.or(kept),
     };
     topics::create(&settings.place, &new).await.map_err(|error| pipeline.fluvio_error(&error))?;
     let NewTopic { name, partitions, replication, .. } = new;

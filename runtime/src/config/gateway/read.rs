@@ -171,13 +171,7 @@ impl Reader<'_> {
     }
 
     fn period(&mut self, value: Option<&Spanned<Period>>, default: Duration) -> Duration {
-        let Some(value) = value else { return default };
-        let Period(time) = *value.get_ref();
-        if time < Duration::from_millis(10) || time > Duration::from_secs(600) {
-            self.report(value.span(), "the time is out of bounds", "10ms to 10m");
-            return default;
-        }
-        time
+        self.span(value, default, Duration::from_millis(10), Duration::from_secs(600), "10ms to 10m")
     }
 
     fn door(&mut self, name: &Spanned<String>, raw: RawDoor) -> Option<SourceDoor> {
@@ -226,7 +220,7 @@ impl Reader<'_> {
     }
 
     /// A header's name, in lower case.
-    fn header(&mut self, name: &Spanned<String>) -> String {
+    pub(in crate::config) fn header(&mut self, name: &Spanned<String>) -> String {
         let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         let text = name.get_ref();
         if text.is_empty() || !text.bytes().all(token) {
@@ -287,23 +281,7 @@ impl Reader<'_> {
         if raw.is_empty() {
             self.report(at.clone(), "there are no secrets", "add secrets = [\"env:NAME\"] or [\"file:PATH\"]");
         }
-        let mut places = Vec::new();
-        for text in raw {
-            match text.get_ref().split_once(':') {
-                Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => {
-                    places.push(SecretPlace::Env(name.to_owned()));
-                }
-                Some(("file", path)) if !path.is_empty() => {
-                    places.push(SecretPlace::File(self.path(std::path::Path::new(path))));
-                }
-                // Not repeated: it may be the secret itself.
-                _ => {
-                    let remedy = "write \"env:NAME\" or \"file:PATH\"; if it was a secret, it is none any more";
-                    self.report(text.span(), "this names no place of a secret", remedy);
-                }
-            }
-        }
-        places
+        raw.iter().filter_map(|text| self.secret_place(text)).collect()
     }
 }
 

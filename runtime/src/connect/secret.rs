@@ -1,6 +1,6 @@
 //! Secrets from where the pipeline file says that they are: environment variables and files.
 //!
-//! Files are read again while the gateway is up, so that a secret can follow another without a restart. Never prints one.
+//! Files are read again while the process is up, so that a secret can follow another without a restart. Never prints one.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -47,6 +47,8 @@ pub enum SecretError {
     TooLong(String),
     #[error("{0} holds no secret of Standard Webhooks: `whsec_` and the key in Base64")]
     NoKey(String),
+    #[error("{0} holds what cannot stand in a header: it has to be visible ASCII")]
+    NoHeader(String),
 }
 
 /// The secrets of one source.
@@ -82,30 +84,34 @@ fn all(auth: &Auth) -> Result<Arc<[Secret]>, SecretError> {
 }
 
 fn one(place: &SecretPlace, standard: bool) -> Result<Secret, SecretError> {
-    let (name, mut bytes) = match place {
-        SecretPlace::Env(name) => {
-            let text = std::env::var(name).map_err(|_| SecretError::Absent(name.clone()))?;
-            (format!("the environment variable {name}"), text.into_bytes())
-        }
+    let Secret(bytes) = read_secret(place)?;
+    if !standard {
+        return Ok(Secret(bytes));
+    }
+    let key = bytes.strip_prefix(b"whsec_").unwrap_or(&bytes);
+    let key = STANDARD.decode(key).map_err(|_| SecretError::NoKey(place.to_string()))?;
+    if key.is_empty() { Err(SecretError::Empty(place.to_string())) } else { Ok(Secret::new(key)) }
+}
+
+/// Reads a secret as it stands there, without line breaks at its end.
+pub fn read_secret(place: &SecretPlace) -> Result<Secret, SecretError> {
+    let mut bytes = match place {
+        SecretPlace::Env(name) => std::env::var(name).map_err(|_| SecretError::Absent(name.clone()))?.into_bytes(),
         SecretPlace::File(path) => {
             let mut bytes = Vec::new();
             std::fs::File::open(path)
                 .and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_BYTES + 1), &mut bytes))
                 .map_err(|source| SecretError::Unreadable { path: path.clone(), source })?;
-            (path.display().to_string(), bytes)
+            bytes
         }
     };
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(SecretError::TooLong(name));
+        return Err(SecretError::TooLong(place.to_string()));
     }
     while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
         bytes.pop();
     }
-    if standard {
-        let key = bytes.strip_prefix(b"whsec_").unwrap_or(&bytes);
-        bytes = STANDARD.decode(key).map_err(|_| SecretError::NoKey(name.clone()))?;
-    }
-    if bytes.is_empty() { Err(SecretError::Empty(name)) } else { Ok(Secret::new(bytes)) }
+    if bytes.is_empty() { Err(SecretError::Empty(place.to_string())) } else { Ok(Secret::new(bytes)) }
 }
 
 #[cfg(test)]

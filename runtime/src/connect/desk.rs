@@ -44,6 +44,17 @@ impl Desk {
         Desk { name, host, partitions, in_force, idle: Mutex::default() }
     }
 
+    /// The source's name.
+    pub fn source(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Concord's id of a property that the source names so, by the mapping in force.
+    pub fn property(&self, code: &str) -> Option<Arc<str>> {
+        let in_force = self.in_force.borrow().clone()?;
+        in_force.document.sources.get(&self.name)?.mapping.property(code)
+    }
+
     /// As [`Deliverer::deliver`]. Computes for as long as the plugin may, so it is called where that does no harm.
     pub fn deliver(&self, delivery: Delivery, id: Option<&str>, now: i64) -> Result<Delivered, DeskError> {
         let in_force = self.in_force.borrow().clone().ok_or(DeskError::NotYet)?;
