@@ -55,7 +55,7 @@ fn migrations_run_twice_and_fields_become_columns() {
         let store = place.connect().await;
         store.migrate(&[("price", FieldType::Money)]).await.expect("first");
         store.migrate(&[("price", FieldType::Money)]).await.expect("second");
-        assert_eq!(place.number("SELECT count() FROM schema_migrations").await, 1);
+        assert_eq!(place.number("SELECT count() FROM schema_migrations").await, 2);
         assert_eq!(place.number("SELECT count() FROM system.tables WHERE database = currentDatabase()").await, 11);
 
         store.declare_fields(&[("price", FieldType::Money), ("min_stay", FieldType::Integer)]).await.expect("one more");
@@ -486,6 +486,43 @@ fn tampering_with_the_audit_trail_is_found_and_named() {
                 assert_eq!(store.verify_audit(1, Some(head(1, 30))).await.expect("verify").1, []);
             }
         }
+    });
+}
+
+#[test]
+fn payloads_of_dead_letters_are_kept_as_long_as_wanted_and_the_rows_for_good() {
+    let day = Duration::from_secs(86_400);
+    with_engine(async |place| {
+        let store = place.migrated().await;
+        store.write(&[batch(0, 0, 10)]).await.expect("write");
+        let letters = place.number("SELECT count() FROM dead_letters").await;
+        assert!(letters > 0);
+        // Others came two days ago.
+        let columns = "source, id, kind, reason, payload, plugin, partition, offset, seq, log_time";
+        place
+            .execute(&format!(
+                "INSERT INTO dead_letters ({columns}, recorded_at) \
+                 SELECT {columns}, now64(3) - INTERVAL 2 DAY FROM (SELECT * REPLACE (1 AS partition) FROM dead_letters)"
+            ))
+            .await;
+        let kept = async || {
+            place.execute("OPTIMIZE TABLE dead_letters FINAL").await;
+            let sql = "SELECT countIf(payload != '' AND reason != '') FROM dead_letters GROUP BY partition ORDER BY partition";
+            place.numbers(sql).await
+        };
+        store.keep_payloads(None).await.expect("for good");
+        assert_eq!(kept().await, [letters, letters]);
+        store.keep_payloads(Some(day * 3)).await.expect("three days");
+        assert_eq!(kept().await, [letters, letters]);
+        // The same once more changes nothing; then it is shorter.
+        store.keep_payloads(Some(day * 3)).await.expect("three days");
+        store.keep_payloads(Some(day)).await.expect("a day");
+        assert_eq!(kept().await, [letters, 0]);
+        assert_eq!(place.number("SELECT count() FROM dead_letters").await, letters * 2);
+        store.keep_payloads(None).await.expect("for good");
+        // What was decided before is recognized: nothing is appended twice.
+        store.write(&[batch(0, 0, 10)]).await.expect("write");
+        assert_eq!(kept().await, [letters, 0]);
     });
 }
 

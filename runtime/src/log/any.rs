@@ -53,4 +53,11 @@ impl Log for AnyLog {
             AnyLog::Fluvio(log) => log.read(partition, from, max_records, max_bytes).await,
         }
     }
+
+    async fn retain(&self, partition: Partition, first: Offset) -> Result<(), LogError> {
+        match self {
+            AnyLog::Embedded(log) => log.retain(partition, first).await,
+            AnyLog::Fluvio(log) => log.retain(partition, first).await,
+        }
+    }
 }

@@ -404,6 +404,10 @@ impl Log for EmbeddedLog {
             .await
             .map_err(|e| LogError::Failed(format!("reading the log failed: {e}")))?
     }
+
+    async fn retain(&self, partition: Partition, first: Offset) -> Result<(), LogError> {
+        EmbeddedLog::retain(self, partition, first).await
+    }
 }
 
 impl Drop for EmbeddedLog {

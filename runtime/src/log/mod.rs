@@ -138,6 +138,10 @@ pub trait Log: Send + Sync + 'static {
         max_records: usize,
         max_bytes: usize,
     ) -> impl Future<Output = Result<Vec<Record>, LogError>> + Send;
+
+    /// Gives up the records before `first`: from then on reading them is [`LogError::Gone`]. Going backwards does nothing.
+    /// A log whose keeper decides that by himself (a topic's retention) does nothing at all.
+    fn retain(&self, partition: Partition, first: Offset) -> impl Future<Output = Result<(), LogError>> + Send;
 }
 
 impl<L: Log> Log for Arc<L> {
@@ -165,6 +169,10 @@ impl<L: Log> Log for Arc<L> {
         max_bytes: usize,
     ) -> Result<Vec<Record>, LogError> {
         (**self).read(partition, from, max_records, max_bytes).await
+    }
+
+    async fn retain(&self, partition: Partition, first: Offset) -> Result<(), LogError> {
+        (**self).retain(partition, first).await
     }
 }
 

@@ -79,4 +79,9 @@ impl<L: Log> Log for Shifted<L> {
         }
         Ok(records)
     }
+
+    async fn retain(&self, partition: Partition, first: Offset) -> Result<(), LogError> {
+        let first = first.saturating_sub(self.first);
+        self.log.retain(partition, first).await.map_err(|error| self.position(error))
+    }
 }

@@ -64,7 +64,7 @@ pub fn cluster_tables(database: &str, cluster: &str) -> Vec<String> {
     let mut statements = schema::foundation(&layout);
     // Of an empty database every migration is pending, and none is of a newer program.
     statements.extend(schema::pending(&layout, 0).unwrap_or_default());
-    statements.retain(|statement| statement.starts_with("CREATE "));
+    statements.retain(|statement| !statement.starts_with("INSERT "));
     statements
 }
 
@@ -239,6 +239,19 @@ impl Store {
             self.execute(&statement).await?;
         }
         self.declare_fields(fields).await
+    }
+
+    /// Lets payloads of dead letters be kept for so long from their arrival in ClickHouse on (whole seconds); `None` keeps
+    /// them for good. ClickHouse empties them some hours later, with its merges. The database has to be migrated.
+    pub async fn keep_payloads(&self, keep: Option<Duration>) -> Result<(), StoreError> {
+        let layout = &self.shared.layout;
+        let sql = "SELECT create_table_query FROM system.tables WHERE database = ? AND name = 'dead_letters'";
+        let mut rows = self.rows(self.shared.exact.query(sql).bind(&layout.database))?;
+        let table = rows.next(|row| row.string()).await?.unwrap_or_default();
+        match schema::payload_retention(layout, &String::from_utf8_lossy(&table), keep) {
+            Some(statement) => self.execute(&statement).await,
+            None => Ok(()),
+        }
     }
 
     /// The newest migration that the database has; 0 for an empty one.

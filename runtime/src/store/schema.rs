@@ -6,6 +6,8 @@
 //! migration is never edited: what changes is a new one. Fields and views are no migrations, because they follow the
 //! configuration: they are brought up to date at every start and whenever a configuration comes into force.
 
+use std::time::Duration;
+
 use crate::store::error::StoreError;
 use crate::types::FieldType;
 
@@ -91,7 +93,10 @@ struct Migration {
 }
 
 /// In ascending order of version.
-const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "tables", statements: first_tables }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "tables", statements: first_tables },
+    Migration { version: 2, name: "arrival of dead letters", statements: arrival_of_dead_letters },
+];
 
 /// The schema that this program writes.
 pub(crate) fn newest_version() -> u32 {
@@ -229,6 +234,26 @@ fn first_tables(layout: &Layout) -> Vec<String> {
             &["index_granularity = 1024"],
         ),
     ]
+}
+
+/// From when on a payload is kept: `log_time` is the sender's word.
+fn arrival_of_dead_letters(layout: &Layout) -> Vec<String> {
+    vec![format!(
+        "ALTER TABLE {}{} ADD COLUMN IF NOT EXISTS recorded_at DateTime64(3, 'UTC') DEFAULT now64(3)",
+        layout.name("dead_letters"),
+        layout.on_cluster()
+    )]
+}
+
+/// The statement that lets payloads of dead letters be kept for so long, `table` being the table's definition as it is;
+/// `None` if nothing is to be changed. The rows themselves stay: what became of a record is not forgotten.
+pub(crate) fn payload_retention(layout: &Layout, table: &str, keep: Option<Duration>) -> Option<String> {
+    let alter = format!("ALTER TABLE {}{} MODIFY COLUMN payload", layout.name("dead_letters"), layout.on_cluster());
+    match keep.map(|keep| keep.as_secs()) {
+        None => table.contains("toIntervalSecond(").then(|| format!("{alter} REMOVE TTL")),
+        Some(seconds) if table.contains(&format!("toIntervalSecond({seconds})")) => None,
+        Some(seconds) => Some(format!("{alter} String TTL toDateTime(recorded_at) + toIntervalSecond({seconds})")),
+    }
 }
 
 /// The audit trail. No PARTITION BY: a block is one part, so it is written whole or not at all. The index finds a

@@ -85,7 +85,7 @@ impl<L: Log> Worker<L> {
                 source: source.clone(),
                 property: property.unwrap_or_default().into(),
                 last_heartbeat: time.div_euclid(1000),
-                version: row_version(self.active.setup.layout_epoch, offset),
+                version: row_version(offset),
             });
         }
     }

@@ -27,6 +27,7 @@ pub mod migrate;
 mod partition;
 mod pending;
 mod prepare;
+pub mod retention;
 pub mod share;
 mod start;
 

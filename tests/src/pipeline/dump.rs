@@ -20,7 +20,7 @@ const EXACT: [(&str, &str); 8] = [
         "SELECT * EXCEPT (recorded_at) REPLACE (hex(prev_hash) AS prev_hash, hex(hash) AS hash) FROM conflicts \
          ORDER BY partition, offset, seq",
     ),
-    ("dead_letters", "SELECT * FROM dead_letters ORDER BY partition, offset, seq"),
+    ("dead_letters", "SELECT * EXCEPT (recorded_at) FROM dead_letters ORDER BY partition, offset, seq"),
     ("rule_changes", "SELECT * FROM rule_changes ORDER BY sequence"),
     ("properties", "SELECT * FROM properties FINAL ORDER BY property"),
     ("source_freshness", "SELECT * FROM source_freshness FINAL ORDER BY source, property"),

@@ -69,4 +69,8 @@ impl<L: Log> Log for Window<L> {
         self.read_to.fetch_max(records.last().map_or(0, |record| record.offset + 1), Ordering::SeqCst);
         Ok(records)
     }
+
+    async fn retain(&self, partition: Partition, first: Offset) -> Result<(), LogError> {
+        self.log.retain(partition, first).await
+    }
 }

@@ -65,6 +65,10 @@ impl Log for Gated {
     ) -> Result<Vec<Record>, LogError> {
         self.inner.read(partition, from, max_records, max_bytes).await
     }
+
+    async fn retain(&self, partition: Partition, first: Offset) -> Result<(), LogError> {
+        self.inner.retain(partition, first).await
+    }
 }
 
 /// A gateway that is up.

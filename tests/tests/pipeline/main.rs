@@ -9,6 +9,7 @@ mod health;
 mod heartbeats;
 mod migrate;
 mod partitions;
+mod retention;
 
 use concord_tests::pipeline::dump::Dump;
 use serde_json::Value;

@@ -171,6 +171,10 @@ impl Log for Named {
     ) -> Result<Vec<Record>, LogError> {
         self.0.read(partition, from, max_records, max_bytes).await
     }
+
+    async fn retain(&self, partition: Partition, first: Offset) -> Result<(), LogError> {
+        self.0.retain(partition, first).await
+    }
 }
 
 #[test]

@@ -315,4 +315,9 @@ impl Log for FluvioLog {
         }
         read
     }
+
+    /// The topic's own retention decides.
+    async fn retain(&self, _partition: Partition, _first: Offset) -> Result<(), LogError> {
+        Ok(())
+    }
 }
