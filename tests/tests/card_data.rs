@@ -91,6 +91,8 @@ proptest! {
 
     #[test]
     fn json_stays_json_and_once_is_enough(value in document(), pretty in any::<bool>()) {
+        // A number that is all of a document cannot be told from any other text.
+        let value = if value.is_number() { json!([value]) } else { value };
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.expect("JSON");
         let once = mask(&text);
         prop_assert!(serde_json::from_str::<Value>(&once).is_ok(), "{} became {}", text, once);

@@ -27,6 +27,9 @@ pub const EXAMPLES: &str = "Examples:
   concord run -c pipeline.toml --until-idle    read the log to its end, write, and end: backfills, tests
   concord run -c pipeline.toml --instance 0/4  one of four workers: partitions 0, 4, 8, ...
 
+Until Ctrl-C it also takes in what the pipeline file names: webhooks ([gateway]), folders ([source.folder]) and endpoints
+([source.poll]), says every minute which of them are alive, and forgets what [retention] does not keep.
+
 Ctrl-C ends cleanly; a second one ends at once. Nothing is lost either way.";
 
 /// How often partition time is appended.

@@ -35,7 +35,7 @@ impl Masked {
     }
 }
 
-/// The bytes with `*` in place of what is masked. Well-formed JSON stays well-formed: a number that is masked becomes
+/// The bytes with `*` in place of what is masked. JSON objects and arrays stay well-formed: a number that is masked becomes
 /// a string. UTF-16 stays UTF-16.
 pub fn masked(body: &Bytes) -> (Bytes, Masked) {
     let Some(wide) = Wide::of(body) else { return narrow(body) };

@@ -6,7 +6,13 @@ mod formats;
 mod limits;
 mod support;
 
-use concord::event::is_content_id;
+use std::time::Duration;
+
+use concord::connect::beat;
+use concord::event::{self, Control, Parsed, is_content_id};
+use concord::log::Log;
+use concord::log::partitioner::partition;
+use concord_tests::pipeline::key;
 use support::{Request, SECRET, Up, mac, message, now};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,4 +193,35 @@ async fn card_data_does_not_reach_the_log() {
         let text = format!("{} {:?}", String::from_utf8_lossy(&record.data), record.attributes);
         assert!(!text.contains(card) && !text.contains("987") && text.contains("1111"), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_vouches_for_what_it_has_taken_and_for_nothing_else() {
+    let up = Up::usual("").await;
+    assert_eq!(up.send(&Request::signed("good", message(1))).await.status, 200);
+    // A dead letter, and a stranger's: neither is word from a property.
+    assert_eq!(up.send(&Request::signed("bad", "{\"property\":\"H2\"")).await.status, 422);
+    assert_eq!(up.send(&Request::unsigned(message(2).replace("H1", "H3"))).await.status, 401);
+    let home = partition(b"H1", 2);
+    let ends = [up.log.bounds(0).await.expect("bounds").1, up.log.bounds(1).await.expect("bounds").1];
+    let every = Duration::from_millis(1);
+    let beating = beat(up.log.clone(), key(), "w1".to_owned(), up.gateway.pulses(), every);
+    let heard = async |partition: u32, offset: u64| {
+        let records = up.log.read(partition, offset, 1, 1).await.expect("a heartbeat");
+        let Parsed::Control(signed) = event::parse(&records[0].value, &key()) else { panic!("{records:?}") };
+        let Control::Heartbeat { source, property, .. } = signed.control else { panic!("{signed:?}") };
+        assert_eq!((source.as_str(), signed.author.as_str()), ("pms", "webhooks@w1"));
+        property
+    };
+    let reading = async {
+        // The connector's own comes first; behind the property's there is nothing but the connector's next ones.
+        let alone = heard(0, ends[0]).await;
+        let place = if home == 0 { ends[0] + 1 } else { ends[1] };
+        (alone, heard(home, place).await, heard(0, ends[0] + if home == 0 { 2 } else { 1 }).await)
+    };
+    let found = tokio::select! {
+        () = beating => unreachable!("it never returns"),
+        found = reading => found,
+    };
+    assert_eq!(found, (None, Some("H1".to_owned()), None));
 }

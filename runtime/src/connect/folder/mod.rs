@@ -13,7 +13,7 @@ mod pieces;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -29,6 +29,8 @@ use crate::log::{Log, LogError};
 use crate::plugin::Delivery;
 use crate::worker::now_millis;
 
+/// How often what was kept for long enough is deleted.
+const TIDYING: Duration = Duration::from_secs(600);
 /// Reasons that are written down for one file.
 const REASONS: usize = 100;
 
@@ -53,6 +55,8 @@ pub(super) struct Watch<L> {
     inlet: Inlet<L>,
     stop: watch::Receiver<bool>,
     still: Still,
+    /// When the folders of what is put away were last looked through.
+    tidied: Option<Instant>,
 }
 
 /// What became of a file's deliveries so far.
@@ -89,7 +93,7 @@ impl<L: Log> Watch<L> {
     /// Makes the folders that are not there.
     pub fn open(settings: Folder, inlet: Inlet<L>, stop: watch::Receiver<bool>) -> Result<Watch<L>, FolderError> {
         files::prepare(&settings)?;
-        Ok(Watch { settings: Arc::new(settings), inlet, stop, still: Still::default() })
+        Ok(Watch { settings: Arc::new(settings), inlet, stop, still: Still::default(), tidied: None })
     }
 
     /// Until told to stop.
@@ -133,7 +137,12 @@ impl<L: Log> Watch<L> {
                 return Ok(());
             }
         }
-        self.blocking(|settings, _| files::tidy(settings, std::time::SystemTime::now())).await
+        // They may hold very many.
+        if self.tidied.is_none_or(|tidied| tidied.elapsed() >= TIDYING) {
+            self.blocking(|settings, _| files::tidy(settings, std::time::SystemTime::now())).await?;
+            self.tidied = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Off the threads that serve everything else.
