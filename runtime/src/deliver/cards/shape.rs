@@ -282,10 +282,8 @@ fn runs(window: &[u8], from: usize) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether what begins here is what remains of a masked number.
+/// Whether what begins here is what remains of a masked number: its last digits, perhaps in two groups.
 fn is_rest(body: &[u8], at: usize) -> bool {
-    let before = &body[..at];
-    let separators = [&b" "[..], b"-", "\u{a0}".as_bytes()];
-    let apart = separators.into_iter().find_map(|separator| before.strip_suffix(separator));
-    apart.unwrap_or(before).ends_with(b"*")
+    let passed = |b: &&u8| b.is_ascii_digit() || matches!(b, b' ' | b'-' | 0xc2 | 0xa0);
+    body[..at].iter().rev().take(6).find(|b| !passed(b)) == Some(&b'*')
 }
