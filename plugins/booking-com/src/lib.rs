@@ -15,8 +15,7 @@
 //! **Order.** The order of arrival: `date` and `time` are those of the booking and never change. So nothing tells that a message comes
 //! out of order, but for one that came before; whoever fetches keeps the order of the queue. There is no time zone: stays have dates only.
 //!
-//! A cancellation may list no room. Of a booking that was never heard of it then names no line, so that a booking arriving
-//! later counts as the newer one: Booking.com's queue keeps the order, and so must whoever fetches it.
+//! A cancellation may list no room: it cancels all of them, also those of a booking that was never heard of and comes late.
 //!
 //! **References.** `booking`, issuer `booking-com` (setting `issuer`), the reservation's `id`.
 //!

@@ -152,7 +152,7 @@ impl Messages for Channex {
         }
         let inserted = booking.find("inserted_at").map(At::instant).transpose()?;
         if lines.is_empty() {
-            return Ok(messages::all_cancelled(inserted, reservation, "1"));
+            return Ok(messages::all_cancelled(inserted, reservation));
         }
         Ok(messages::change(inserted, Action::ReservationReplace(ReservationReplacement { reservation, lines })))
     }

@@ -170,7 +170,7 @@ fn reservation(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
     }
     let modified = part.find("dateModifiedUTC").map(At::instant).transpose()?;
     if lines.is_empty() {
-        return Ok(messages::all_cancelled(modified, reservation.to_owned(), "1"));
+        return Ok(messages::all_cancelled(modified, reservation.to_owned()));
     }
     let all = ReservationReplacement { reservation: reservation.to_owned(), lines };
     Ok(messages::change(modified, Action::ReservationReplace(all)))

@@ -22,7 +22,7 @@ pub fn changes(part: At<'_>, event: At<'_>) -> Result<Vec<Change>, Rejection> {
     };
     let revision = part.find("timestamp").map(instant).transpose()?;
     if status == Some(Status::Cancelled) {
-        return Ok(messages::all_cancelled(revision, reservation, "1"));
+        return Ok(messages::all_cancelled(revision, reservation));
     }
     let nights = match (part.find("startDate"), part.find("endDate")) {
         (Some(start), Some(end)) => Some(messages::nights(start, end)?),

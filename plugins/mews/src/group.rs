@@ -35,8 +35,7 @@ pub fn changes(root: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
         lines.push(line);
     }
     if lines.is_empty() {
-        // What channel managers call the first room unless its channel has a name for it.
-        return Ok(messages::all_cancelled(None, group.to_owned(), "01"));
+        return Ok(messages::all_cancelled(None, group.to_owned()));
     }
     let all = ReservationReplacement { reservation: group.to_owned(), lines };
     Ok(messages::change(None, Action::ReservationReplace(all)))

@@ -3,7 +3,7 @@
 //! Knows statuses and when a message is no booking at all. What a single room is, `room_stay` knows.
 
 use concord_plugin::xml::{At, Text};
-use concord_plugin::{Action, Cancellation, Change, Line, Rejection, ReservationReplacement, Revision, Status, stay};
+use concord_plugin::{Action, Change, Line, Rejection, ReservationReplacement, Revision, Status, stay};
 
 use crate::settings::Settings;
 use crate::{identity, room_stay};
@@ -64,7 +64,7 @@ pub fn told(at: At<'_>, message: At<'_>, settings: &Settings) -> Result<Vec<Chan
         }
         lines
     };
-    Ok(changes(reservation, lines, revision, status))
+    Ok(changes(reservation, lines, revision))
 }
 
 /// A reservation that an OTA_CancelRQ cancels. One that only asks what a cancellation would cost, or takes it back, does not.
@@ -76,21 +76,13 @@ pub fn cancelled(message: At<'_>, _: At<'_>, settings: &Settings) -> Result<Vec<
         return Err(message.reject("asks what a cancellation would cost and cancels nothing"));
     }
     let reservation = identity::reservation(message)?;
-    Ok(changes(reservation, vec![], revision(message, settings)?, Status::Cancelled))
+    Ok(changes(reservation, vec![], revision(message, settings)?))
 }
 
-fn changes(reservation: &str, lines: Vec<Line>, revision: Option<Revision>, status: Status) -> Vec<Change> {
-    let mut changes = Vec::new();
-    let reservation = reservation.to_owned();
-    // A cancellation that names no room, of a booking perhaps not seen yet: without a revision a booking that comes late
-    // would count as the newer one. Its first room at least has a name that can be foreseen.
-    if status == Status::Cancelled && lines.is_empty() && revision.is_none() {
-        let cancellation = Cancellation { reservation: reservation.clone(), line: room_stay::FIRST.to_owned() };
-        changes.push(Change { revision: None, action: Action::LineCancel(cancellation) });
-    }
-    let replacement = ReservationReplacement { reservation, lines };
-    changes.push(Change { revision, action: Action::ReservationReplace(replacement) });
-    changes
+/// A cancellation that names no room cancels all of them, also those of a booking that comes late.
+fn changes(reservation: &str, lines: Vec<Line>, revision: Option<Revision>) -> Vec<Change> {
+    let replacement = ReservationReplacement { reservation: reservation.to_owned(), lines };
+    vec![Change { revision, action: Action::ReservationReplace(replacement) }]
 }
 
 /// The reservation's status, of its own or of the message; a cancellation in one of both is one.

@@ -10,8 +10,6 @@ use concord_plugin::{Days, Line, Money, Rejection, number, stay};
 use crate::rates::amount;
 use crate::settings::Settings;
 
-/// The line of a reservation's first room where the message gives rooms no name of their own.
-pub const FIRST: &str = "1";
 /// Most rooms of one RoomStay.
 const MOST_UNITS: u32 = 100;
 

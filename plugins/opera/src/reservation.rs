@@ -49,7 +49,7 @@ pub fn changes(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
     let modified = part.find("lastModifyDateTime").filter(|_| !settings.mixed).map(At::instant).transpose()?;
     // Without rates nothing is said about how many rooms there are.
     let action = match (rates.first(), status) {
-        (None, Some(Status::Cancelled)) => return Ok(messages::all_cancelled(modified, reservation, "1")),
+        (None, Some(Status::Cancelled)) => return Ok(messages::all_cancelled(modified, reservation)),
         (None, _) => Action::LineSet(LineOf { reservation, line }),
         (Some(rate), _) => {
             let units = rate.find("numberOfUnits").map(At::tally).transpose()?.unwrap_or(1);

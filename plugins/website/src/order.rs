@@ -186,23 +186,12 @@ pub fn changes(root: At<'_>, part: At<'_>, settings: &Settings) -> Result<Vec<Ch
                 part.reject("a refund of single items does not say which rooms are left: send the booking anew")
             );
         }
-        Some(Kind::Cancelled) => cancelled(&order, &items, settings),
+        // All rooms, also those of a booking that arrives after its cancellation.
+        Some(Kind::Cancelled) => vec![],
         _ => lines(&order, &items, &reservation, settings)?,
     };
     let revision = if settings.timestamps { revision(root, &order)? } else { None };
     Ok(messages::change(revision, Action::ReservationReplace(ReservationReplacement { reservation, lines })))
-}
-
-/// The rooms by name, so that a booking that arrives after its cancellation stays cancelled.
-fn cancelled(order: &Order<'_>, items: &[At<'_>], settings: &Settings) -> Vec<Line> {
-    let cancelled = |line: Line| Line { status: Some(Status::Cancelled), ..stay::line(line.line) };
-    let mut lines: Vec<Line> = Vec::new();
-    for (place, item) in (1_u32..).zip(items) {
-        let rooms = nights(order, *item, settings).and_then(|nights| rooms(*item, nights, settings));
-        let rooms = rooms.map_or(1, |(rooms, _)| rooms);
-        lines.extend(stay::rooms(stay::line(place.to_string()), rooms).into_iter().map(cancelled));
-    }
-    if lines.is_empty() { vec![cancelled(stay::line("1"))] } else { lines }
 }
 
 fn lines(order: &Order<'_>, items: &[At<'_>], reservation: &str, settings: &Settings) -> Result<Vec<Line>, Rejection> {

@@ -138,7 +138,7 @@ fn a_cancellation_by_another_message() {
     let body = |ids: &str| format!("<OTA_CancelRQ CancelType='Commit'>{ids}</OTA_CancelRQ>");
     let ours = r#"<UniqueID Type="3" ID="P-9"/><UniqueID Type="14" ID="R1"/>"#;
     let settings = r#"{"property": "H1"}"#;
-    assert_eq!(told_with(settings, &body(ours)), ["at H1", "cancel R1/1", "reservation R1"]);
+    assert_eq!(told_with(settings, &body(ours)), ["at H1", "reservation R1"]);
     let inside = format!("{ours}<TPA_Extensions><BasicPropertyInfo HotelCode=\"H7\"/></TPA_Extensions>");
     assert_eq!(told(&body(&inside))[0], "at H7");
     assert!(refused_with(settings, &body("<UniqueID Type='1' ID='x'/>")).contains("no identifier"));

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::{At, Cleaner, Document, parse};
 use crate::xml::UNPLACED;
 use crate::{
-    Action, Cancellation, Change, Day, Days, Delivery, Event, Line, Money, Rejection, ReservationReplacement, Revision,
-    Routed, Said, Status, number, stay,
+    Action, Change, Day, Days, Delivery, Event, Line, Money, Rejection, ReservationReplacement, Revision, Routed, Said,
+    Status, number, stay,
 };
 
 /// The attributes of a delivery or an event: name and value.
@@ -215,16 +215,8 @@ pub fn change(revision: Option<i64>, action: Action) -> Vec<Change> {
     vec![Change { revision: revision.map(Revision::Instant), action }]
 }
 
-/// A whole reservation is cancelled by a message that names none of its rooms. It may be one that was not seen yet: without a
-/// revision a booking that comes late would count as the newer one, so its first room is cancelled by name, too, where that
-/// name can be foreseen.
-pub fn all_cancelled(revision: Option<i64>, reservation: String, first: &str) -> Vec<Change> {
-    let mut changes = Vec::new();
-    if revision.is_none() {
-        let cancellation = Cancellation { reservation: reservation.clone(), line: first.to_owned() };
-        changes.extend(change(None, Action::LineCancel(cancellation)));
-    }
-    let all = ReservationReplacement { reservation, lines: vec![] };
-    changes.extend(change(revision, Action::ReservationReplace(all)));
-    changes
+/// A whole reservation is cancelled by a message that names none of its rooms. It may be one that was not seen yet: what comes
+/// late of it stays cancelled.
+pub fn all_cancelled(revision: Option<i64>, reservation: String) -> Vec<Change> {
+    change(revision, Action::ReservationReplace(ReservationReplacement { reservation, lines: vec![] }))
 }
