@@ -30,6 +30,7 @@ pub mod store;
 
 pub mod worker;
 
+pub mod capture;
 pub mod door;
 pub mod health;
 

@@ -72,7 +72,11 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// `concord run` while it is up.
-pub struct Up(Child);
+pub struct Up {
+    child: Child,
+    /// What it printed until other commands could reach it.
+    pub said: String,
+}
 
 impl Up {
     /// Starts it; returns when other commands can reach it.
@@ -91,22 +95,34 @@ impl Up {
         }
         // Somebody has to go on reading.
         std::thread::spawn(move || lines.for_each(drop));
-        Up(child)
+        Up { child, said }
+    }
+
+    /// Where it takes webhooks.
+    pub fn webhooks(&self) -> &str {
+        let line = self.said.lines().find_map(|line| line.split_once("webhooks at http://"));
+        line.map(|(_, address)| address.trim()).unwrap_or_else(|| panic!("no gateway:\n{}", self.said))
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("it ends");
     }
 
     /// Ctrl-C, and the exit status.
     pub fn interrupt(mut self) -> Option<i32> {
-        let pid = libc::pid_t::try_from(self.0.id()).expect("a process id");
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
         // SAFETY: a signal to a child that has not been waited for.
         unsafe { libc::kill(pid, libc::SIGINT) };
-        self.0.wait().expect("it ends").code()
+        self.child.wait().expect("it ends").code()
     }
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
         // Where a test failed; else it has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::types::FieldType;
 
+use super::capture::Capture;
 use super::diagnostic::{ConfigErrors, Findings, TextFile};
 use super::document::{Limits, Policies};
 use super::raw;
@@ -139,6 +140,8 @@ pub struct SourceSettings {
     pub settings: String,
     /// Whether the source may send inventory. With `false`, several of its codes may mean one room type.
     pub inventory: bool,
+    /// The database whose changes its records are; of this machine: no decision depends on it.
+    pub capture: Option<Capture>,
 }
 
 /// What a machine may tune: speed and memory, never an outcome.

@@ -14,6 +14,7 @@ use toml::de::DeValue;
 
 use crate::types::FieldType;
 
+use super::capture::{self, RawCapture};
 use super::diagnostic::{Findings, TextFile};
 use super::document::{Limits, Policies, StaleData};
 use super::pipeline::{
@@ -94,6 +95,7 @@ struct RawSource {
     settings: Option<Spanned<toml::Table>>,
     #[serde(default = "yes")]
     inventory: bool,
+    capture: Option<RawCapture>,
 }
 
 #[derive(Deserialize)]
@@ -500,12 +502,18 @@ impl Reader<'_> {
                 })
             }
         };
+        let capture = raw.capture.and_then(|section| {
+            let (capture, wrong) = capture::read(section, raw.name.get_ref(), &self.folder);
+            wrong.into_iter().for_each(|(span, message, remedy)| self.report(span, message, &remedy));
+            capture
+        });
         SourceSettings {
             name: raw.name.into_inner().into(),
             plugin: self.path(&raw.plugin),
             mapping: raw.mapping.map(|path| self.folder.join(path.into_inner())),
             settings,
             inventory: raw.inventory,
+            capture,
         }
     }
 

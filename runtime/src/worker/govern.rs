@@ -120,6 +120,7 @@ impl<L: Log> Worker<L> {
             Err(why) => return self.refuse(signed, prepared, &why.to_string()),
         };
         declare_fields(&self.shared, &active.document, self.partition).await?;
+        self.shared.applied(sequence, &active.document, |digest| self.state.plugin(&digest.to_string()));
         let before = std::mem::replace(&mut self.active, active);
         let first = self.checkpoint.configuration.is_none();
         self.checkpoint.configuration = Some(sequence);

@@ -3,14 +3,16 @@
 //! Workers are disposable: whatever they know they read from ClickHouse and the log, on this machine
 //! or another. Knows start, idleness and end; the stages are in the modules below.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Tuning;
+use crate::config::{Digest, Document, Tuning};
 use crate::event::{Control, ControlKey};
 use crate::log::{Log, LogError, NewRecord, Offset, Partition};
 use crate::plugin::{Host, HostError};
@@ -98,16 +100,37 @@ pub struct Shared<L> {
     pub instance: String,
     pub tuning: Tuning,
     progress: Vec<Progress>,
+    in_force: watch::Sender<Option<Arc<InForce>>>,
+    /// Doors that may still append.
+    held: AtomicUsize,
+}
+
+/// As long as it lives the process is not idle, however far its partitions are read.
+pub struct Hold<L>(Arc<Shared<L>>);
+
+impl<L> Drop for Hold<L> {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The configuration in force and the plugins of its sources, for whoever takes deliveries in this process.
+#[derive(Debug)]
+pub struct InForce {
+    /// As the first of this process's partitions to apply it knows it.
+    pub sequence: u64,
+    pub document: Document,
+    pub plugins: BTreeMap<Digest, Bytes>,
 }
 
 impl<L: Log> Shared<L> {
     pub fn new(log: Arc<L>, store: Store, host: Host, key: ControlKey, instance: String, tuning: Tuning) -> Shared<L> {
         let progress = (0..log.identity().partitions).map(|_| Progress::default()).collect();
-        Shared { log, store, host, key, instance, tuning, progress }
+        Shared { log, store, host, key, instance, tuning, progress, in_force: watch::Sender::new(None), held: AtomicUsize::new(0) }
     }
 
-    /// Appends, waiting while the log is away.
-    async fn append(&self, partition: Partition, records: Vec<NewRecord>) -> Result<Offset, LogError> {
+    /// Appends, waiting while the log is away. What is appended has to be recognizable when it comes twice.
+    pub async fn append(&self, partition: Partition, records: Vec<NewRecord>) -> Result<Offset, LogError> {
         let mut wait = Duration::from_millis(50);
         loop {
             match self.log.append(partition, records.clone()).await {
@@ -141,6 +164,30 @@ impl<L: Log> Shared<L> {
 }
 
 impl<L> Shared<L> {
+    /// The configuration in force, and whatever follows it.
+    pub fn in_force(&self) -> watch::Receiver<Option<Arc<InForce>>> {
+        self.in_force.subscribe()
+    }
+
+    /// Keeps the process from being idle: somebody has not yet appended all that it is to wait for.
+    pub fn hold(self: &Arc<Self>) -> Hold<L> {
+        self.held.fetch_add(1, Ordering::AcqRel);
+        Hold(self.clone())
+    }
+
+    /// A partition has applied this configuration.
+    fn applied(&self, sequence: u64, document: &Document, plugin: impl Fn(&Digest) -> Option<Bytes>) {
+        self.in_force.send_if_modified(|known| {
+            if known.as_ref().is_some_and(|known| known.sequence >= sequence) {
+                return false;
+            }
+            let digests = document.sources.values().map(|source| source.plugin.digest);
+            let plugins = digests.filter_map(|digest| Some((digest, plugin(&digest)?))).collect();
+            *known = Some(Arc::new(InForce { sequence, document: document.clone(), plugins }));
+            true
+        });
+    }
+
     /// How far a partition of this log is written.
     pub fn progress(&self, partition: Partition) -> &Progress {
         static NONE: Progress =
@@ -250,6 +297,10 @@ async fn idle<L: Log>(shared: Arc<Shared<L>>, partitions: Arc<[Partition]>, want
 }
 
 async fn ends_if_idle<L: Log>(shared: &Shared<L>, partitions: &[Partition]) -> Option<Vec<Offset>> {
+    // Looked at first: what was appended before it was let go is in the bounds below.
+    if shared.held.load(Ordering::Acquire) > 0 {
+        return None;
+    }
     let mut ends = Vec::new();
     for partition in partitions.iter().copied() {
         let (_, end) = shared.log.bounds(partition).await.ok()?;

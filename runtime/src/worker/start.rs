@@ -63,6 +63,7 @@ pub(super) async fn open<L: Log>(
         Active::load(&shared.host, found.sequence, found.document, partition, plugin)
     })
     .map_err(|error| WorkerError::Configuration { partition, error })?;
+    shared.applied(active.sequence, &active.document, |digest| state.plugin(&digest.to_string()));
     let mut worker = Worker {
         cache: Cache::new(usize::try_from(shared.tuning.cache_bytes).unwrap_or(usize::MAX) / parts.max(1)),
         pending: Pending::new(checkpoint.next),
