@@ -28,8 +28,9 @@ WITH cloud AS (
     CASE WHEN coalesce(l.property, c.property) LIKE 'MAD%'
       THEN coalesce(l.closed, c.closed) ELSE coalesce(c.closed, l.closed) END AS closed,
     c.min_stay,
+    -- Whose price and whose closing hold: of the system that manages the hotel, if it knows the night.
     CASE WHEN l.property IS NULL OR (coalesce(l.property, c.property) NOT LIKE 'MAD%' AND c.property IS NOT NULL)
-      THEN 'cloud' ELSE 'legacy' END AS price_from,
+      THEN 'cloud' ELSE 'legacy' END AS manager,
     -- What has to be in `conflicts`, as the last word: the fields about which the systems differ by more than the rules allow.
     coalesce(l.rooms <> c.units, false) AS rooms_contested,
     coalesce(abs(l.cents / 100.0 - c.price) > 0.01, false) AS price_contested,
@@ -38,7 +39,7 @@ WITH cloud AS (
 )
 SELECT
   property, night, room_type, capacity, CASE WHEN closed THEN 0 ELSE greatest(capacity, 0) END AS available,
-  trim_scale(price::numeric(18, 4)), closed, coalesce(min_stay::text, '-'), price_from,
+  trim_scale(price::numeric(18, 4)), coalesce(min_stay::text, '-'), manager AS price_from, manager AS closed_from,
   rooms_contested, price_contested, closed_contested
 FROM both_systems
 ORDER BY property, night, room_type;

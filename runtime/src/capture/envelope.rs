@@ -99,7 +99,12 @@ pub(super) enum Place<'a> {
         /// known after a restart, and orders the same.
         sequence: String,
     },
-    Binlog { server_id: u32, file: &'a str, pos: u64, row: u64 },
+    Binlog {
+        server_id: u32,
+        file: &'a str,
+        pos: u64,
+        row: u64,
+    },
 }
 
 /// Of [`Source::version`].

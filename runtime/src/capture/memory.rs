@@ -12,7 +12,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::CaptureError;
-use super::envelope::Row;
 use crate::config::TableName;
 use crate::log::Identity;
 
@@ -132,11 +131,6 @@ impl Memory {
             (false, false) => format!("new columns: {new}; columns that are gone: {gone}"),
         })
     }
-}
-
-/// The names of a row's columns.
-pub(super) fn names(row: &Row) -> Vec<String> {
-    row.iter().map(|(name, _)| name.to_string()).collect()
 }
 
 #[cfg(test)]

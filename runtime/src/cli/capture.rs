@@ -38,7 +38,9 @@ pub async fn run(Command::Check(arguments): Command) -> Result<Found> {
         file.sources.iter().filter(|source| source.capture.is_some()).filter(wanted).collect();
     if captured.is_empty() {
         match arguments.source {
-            Some(name) => bail!("no source `{name}` has a section [source.capture]; docs: `concord capture check --help`"),
+            Some(name) => {
+                bail!("no source `{name}` has a section [source.capture]; docs: `concord capture check --help`")
+            }
             None => bail!("no source has a section [source.capture]: there is nothing to check"),
         }
     }

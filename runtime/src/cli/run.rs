@@ -207,11 +207,7 @@ fn captures<L: Log>(pipeline: &Pipeline, shared: &Arc<Shared<L>>, arguments: &Ar
 }
 
 /// Has the workers end where a capture can't be waited for; never returns.
-async fn fails(
-    captures: &mut Captures,
-    failed: &mut Option<(Arc<str>, CaptureError)>,
-    stop: &watch::Sender<bool>,
-) {
+async fn fails(captures: &mut Captures, failed: &mut Option<(Arc<str>, CaptureError)>, stop: &watch::Sender<bool>) {
     *failed = Some(captures.failed().await);
     // Nobody listens any more only if they have ended by themselves.
     let _ = stop.send(true);

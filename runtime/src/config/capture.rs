@@ -82,7 +82,9 @@ impl std::fmt::Display for TableName {
 pub enum CaptureTls {
     Off,
     /// The certificate has to be for the host, by this authority or by one that browsers trust.
-    Verify { ca_cert: Option<PathBuf> },
+    Verify {
+        ca_cert: Option<PathBuf>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -292,8 +294,9 @@ impl PasswordPlace {
                 Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => Err(format!("password_file {}: {error}; write the password into it", path.display())),
             },
-            PasswordPlace::Environment(name) => std::env::var(name)
-                .map_err(|_| format!("password_env: the environment variable {name} is not set; set it to the password")),
+            PasswordPlace::Environment(name) => std::env::var(name).map_err(|_| {
+                format!("password_env: the environment variable {name} is not set; set it to the password")
+            }),
         }
     }
 }

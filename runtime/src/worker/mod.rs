@@ -126,7 +126,17 @@ pub struct InForce {
 impl<L: Log> Shared<L> {
     pub fn new(log: Arc<L>, store: Store, host: Host, key: ControlKey, instance: String, tuning: Tuning) -> Shared<L> {
         let progress = (0..log.identity().partitions).map(|_| Progress::default()).collect();
-        Shared { log, store, host, key, instance, tuning, progress, in_force: watch::Sender::new(None), held: AtomicUsize::new(0) }
+        Shared {
+            log,
+            store,
+            host,
+            key,
+            instance,
+            tuning,
+            progress,
+            in_force: watch::Sender::new(None),
+            held: AtomicUsize::new(0),
+        }
     }
 
     /// Appends, waiting while the log is away. What is appended has to be recognizable when it comes twice.

@@ -61,7 +61,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("seed {}", arguments.seed);
     let options = Options { seed: arguments.seed, transactions: 300, probes: 100, port: arguments.port };
     let mut stage = Stage::new(&arguments.folder, options)?;
-    println!("A private MariaDB and a private PostgreSQL are up, each with the same 720 room nights in its own shape.\n");
+    println!(
+        "A private MariaDB and a private PostgreSQL are up, each with the same 720 room nights in its own shape.\n"
+    );
     let mut tell = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
     let outcome = stage.play(&mut tell)?;
     report(&outcome);
@@ -73,9 +75,14 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 fn report(outcome: &Outcome) {
     let Outcome { transactions, found, legacy, cloud } = outcome;
-    println!("\n{transactions} transactions on both systems. Compared with what the rules say, by SQL on the two databases:");
+    println!(
+        "\n{transactions} transactions on both systems. Compared with what the rules say, by SQL on the two databases:"
+    );
     println!("  {} room nights are what they must be, each value, its source and what may be sold", found.room_nights);
-    println!("  {} fields are contested at the end, and `conflicts` says so ({} rows in all)", found.contested, found.conflicts);
+    println!(
+        "  {} fields are contested at the end, and `conflicts` says so ({} rows in all)",
+        found.contested, found.conflicts
+    );
     println!("  {} prices of single transactions were looked for in `conflicts`, and are there", found.prices);
     println!("From commit to visible in ClickHouse, under this load:");
     println!("  MariaDB     {legacy}");

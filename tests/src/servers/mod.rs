@@ -116,7 +116,11 @@ impl Home {
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         Account::runs(self.account, &mut command);
-        command.current_dir(self.folder.path()).stdin(Stdio::null()).env("LC_ALL", "C.UTF-8").env("HOME", self.folder.path());
+        command
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", self.folder.path());
         command
     }
 

@@ -98,7 +98,9 @@ impl Postgres {
 
     fn client(&self, database: &str, words: &[&str]) -> Result<Command> {
         let mut command = Command::new(find("psql")?);
-        command.args(["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-U", "owner", "-h"]).arg(self.host());
+        command
+            .args(["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-U", "owner", "-h"])
+            .arg(self.host());
         command.args(["-p", &self.port.to_string(), "-d", database]).args(words);
         Ok(command)
     }

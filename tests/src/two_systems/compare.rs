@@ -56,7 +56,9 @@ pub(super) fn compare(
 fn expected(folder: &Path, legacy: &mut Console, cloud: &mut Console) -> Result<Vec<Vec<String>>> {
     let sql = |name: &str| std::fs::read_to_string(folder.join("sql").join(name));
     let nights = legacy.run(&sql("legacy-nights.sql")?)?;
-    cloud.run("CREATE TEMP TABLE legacy (property text, room_type text, night date, rooms int, cents int, closed boolean);")?;
+    cloud.run(
+        "CREATE TEMP TABLE legacy (property text, room_type text, night date, rooms int, cents int, closed boolean);",
+    )?;
     let quoted = |row: &String| {
         let values: Vec<String> = row.split('\t').map(|value| format!("'{value}'")).collect();
         format!("({})", values.join(","))
@@ -71,11 +73,12 @@ fn expected(folder: &Path, legacy: &mut Console, cloud: &mut Console) -> Result<
 
 fn room_nights(runner: &Runner, expected: &[Vec<String>], found: &mut Found) -> Result<()> {
     let told = runner.rows(
-        "SELECT property, date, room_type, capacity, available, price, if(closed, 't', 'f'), \
-         ifNull(toString(min_stay), '-'), sources['price'] FROM room_nights_now \
+        "SELECT property, date, room_type, capacity, available, price, ifNull(toString(min_stay), '-'), \
+         sources['price'], sources['closed'] FROM room_nights_now \
          WHERE capacity IS NOT NULL OR price IS NOT NULL ORDER BY property, date, room_type",
     )?;
-    let wanted: BTreeSet<String> = expected.iter().map(|row| row.iter().take(COLUMNS).cloned().collect::<Vec<_>>().join("\t")).collect();
+    let wanted: BTreeSet<String> =
+        expected.iter().map(|row| row.iter().take(COLUMNS).cloned().collect::<Vec<_>>().join("\t")).collect();
     let told: BTreeSet<String> = told.into_iter().collect();
     let first = |rows: &BTreeSet<String>, others: &BTreeSet<String>| {
         rows.difference(others).take(5).cloned().collect::<Vec<_>>().join("\n")
@@ -127,7 +130,11 @@ fn last_words(expected: &[Vec<String>], conflicts: &Conflicts, found: &mut Found
             let last = conflicts.get(&key).and_then(|all| all.last());
             match (contested.as_str(), last) {
                 ("t", Some(last)) if last.decision == "contest" => {
-                    let winner = (*field == "price").then(|| row[COLUMNS - 1].as_str());
+                    let winner = match *field {
+                        "price" => Some(row[COLUMNS - 2].as_str()),
+                        "closed" => Some(row[COLUMNS - 1].as_str()),
+                        _ => Some("legacy"),
+                    };
                     ensure!(winner.is_none_or(|winner| winner == last.winner), "{key:?}: {} has won", last.winner);
                     found.contested += 1;
                 }
@@ -147,13 +154,21 @@ fn last_words(expected: &[Vec<String>], conflicts: &Conflicts, found: &mut Found
 fn every_price(prices: &[Price], conflicts: &Conflicts, found: &mut Found) -> Result<()> {
     let mut told: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
     for (key, all) in conflicts.iter().filter(|(key, _)| key[2] == ALWAYS && key[3] == "price") {
-        told.extend(all.iter().flat_map(|conflict| &conflict.claims).map(|claim| (key[0].as_str(), key[1].as_str(), claim.as_str())));
+        told.extend(
+            all.iter()
+                .flat_map(|conflict| &conflict.claims)
+                .map(|claim| (key[0].as_str(), key[1].as_str(), claim.as_str())),
+        );
     }
     for price in prices.iter().filter(|price| price.room_type == ALWAYS) {
         for night in price.first..price.first + price.nights {
             let claim = format!("{}={} EUR", price.source, shown(price.cents));
             let date = day(night);
-            ensure!(told.contains(&(price.property, date.as_str(), claim.as_str())), "not in conflicts: {} {date} {claim}", price.property);
+            ensure!(
+                told.contains(&(price.property, date.as_str(), claim.as_str())),
+                "not in conflicts: {} {date} {claim}",
+                price.property
+            );
         }
         found.prices += 1;
     }

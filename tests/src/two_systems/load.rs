@@ -79,7 +79,10 @@ impl Legacy {
             for (category, ..) in TYPES {
                 for first in (0..NIGHTS).step_by(PERIOD as usize) {
                     let (from, to) = (night(first), night(first + PERIOD - 1));
-                    rows.push(format!("({house}, '{category}', {from}, {to}, 12, {}, 'Zimmer mit Küche')", fresh(&mut cents)));
+                    rows.push(format!(
+                        "({house}, '{category}', {from}, {to}, 12, {}, 'Zimmer mit Küche')",
+                        fresh(&mut cents)
+                    ));
                 }
             }
         }

@@ -60,17 +60,22 @@ impl Stage {
     pub fn new(folder: &Path, options: Options) -> Result<Stage> {
         let legacy = MariaDb::start(&[]).context("MariaDB")?;
         let cloud = Postgres::start("").context("PostgreSQL")?;
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?.join("examples/two-systems");
+        let example =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?.join("examples/two-systems");
         copy_folder(&example, folder);
         std::fs::create_dir_all(folder.join("plugins"))?;
         for plugin in ["debezium.wasm", "precedence.wasm"] {
-            std::fs::copy(plugins_dir().join(plugin), folder.join("plugins").join(plugin)).context("the built plugins")?;
+            std::fs::copy(plugins_dir().join(plugin), folder.join("plugins").join(plugin))
+                .context("the built plugins")?;
         }
         std::fs::write(folder.join("cloud.password"), format!("{PASSWORD}\n"))?;
         let file = folder.join("pipeline.toml");
         let text = std::fs::read_to_string(&file)?
             .replace("port = 3306", &format!("port = {}", legacy.port()))
-            .replace("host = \"127.0.0.1\"\nport = 5432", &format!("host = \"{}\"\nport = {}", cloud.host(), cloud.port()))
+            .replace(
+                "host = \"127.0.0.1\"\nport = 5432",
+                &format!("host = \"{}\"\nport = {}", cloud.host(), cloud.port()),
+            )
             .replace("listen = \"127.0.0.1:8123\"", &format!("listen = \"127.0.0.1:{}\"", options.port));
         std::fs::write(&file, text)?;
         let sql = |name: &str| std::fs::read_to_string(folder.join("sql").join(name));
@@ -85,7 +90,8 @@ impl Stage {
     /// Both systems change at once; `meanwhile` happens in the middle of it.
     fn both(&mut self, phase: u64, noted: bool, meanwhile: impl FnOnce(&mut Runner) -> Result<()>) -> Result<()> {
         let (seed, transactions) = (self.options.seed ^ (phase << 32), self.options.transactions);
-        let (mut legacy, mut cloud) = (Legacy::new(self.legacy.console()?, seed)?, Cloud::new(self.cloud.console()?, seed)?);
+        let (mut legacy, mut cloud) =
+            (Legacy::new(self.legacy.console()?, seed)?, Cloud::new(self.cloud.console()?, seed)?);
         let (runner, over) = (&mut self.runner, AtomicBool::new(false));
         let (happened, old, new) = std::thread::scope(|scope| {
             let old = scope.spawn(|| on(transactions, &over, |count| legacy.work(count)));
@@ -171,11 +177,7 @@ impl Stage {
 }
 
 /// Works until it is over, and at least so many transactions. How many there were, and what they set.
-fn on(
-    least: u32,
-    over: &AtomicBool,
-    mut work: impl FnMut(u32) -> Result<Vec<Price>>,
-) -> Result<(u32, Vec<Price>)> {
+fn on(least: u32, over: &AtomicBool, mut work: impl FnMut(u32) -> Result<Vec<Price>>) -> Result<(u32, Vec<Price>)> {
     let (mut count, mut prices) = (0, Vec::new());
     while count < least || !over.load(Ordering::Acquire) {
         prices.extend(work(10)?);

@@ -63,11 +63,15 @@ impl Stage {
     pub async fn new(lease: &Lease, capture: &str) -> Stage {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect(name);
-        let capture = format!("{PIPELINE}\n[source.capture]\nuser = \"concord\"\npassword_file = \"secret\"\n{capture}");
+        let capture =
+            format!("{PIPELINE}\n[source.capture]\nuser = \"concord\"\npassword_file = \"secret\"\n{capture}");
         write("pipeline.toml", &capture);
         write("secret", &format!("{PASSWORD}\n"));
         write("rules.toml", RULES);
-        write("properties.toml", "[[property]]\nid = \"H1\"\nname = \"One\"\n[[property]]\nid = \"H2\"\nname = \"Two\"\n");
+        let property = |id: &str| {
+            format!("[[property]]\nid = \"{id}\"\nroom_types = {{ DBL = \"unlimited\", SGL = \"unlimited\" }}\n")
+        };
+        write("properties.toml", &(property("H1") + &property("H2")));
         write("mapping.toml", "[properties]\n12 = \"H1\"\n13 = \"H2\"\n[room_types]\nDZ = \"DBL\"\nEZ = \"SGL\"\n");
         std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
         for plugin in ["debezium.wasm", "precedence.wasm"] {
@@ -113,10 +117,10 @@ impl Stage {
         String::from_utf8(text).expect("text").lines().map(|line| line.replace('\t', " ")).collect()
     }
 
-    /// Every room night that is claimed: property, date, room type, capacity, price, closed.
+    /// Every room night that is claimed: property, date, room type, capacity, what is available (0 where it is closed), price.
     pub async fn nights(&self) -> Vec<String> {
         self.rows(
-            "SELECT property, date, room_type, capacity, price, closed FROM room_nights FINAL \
+            "SELECT property, date, room_type, capacity, available, price FROM room_nights FINAL \
              WHERE notEmpty(sources) ORDER BY ALL",
         )
         .await

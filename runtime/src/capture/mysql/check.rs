@@ -79,7 +79,10 @@ async fn binlog(connection: &mut Conn, server: &Server) -> Result<Vec<Checked>, 
     if server.mariadb && variable(connection, "log_bin_compress").await?.as_deref() == Some("ON") {
         all.push(Checked::finding(
             "log_bin_compress is ON, its rows cannot be read",
-            &["SET GLOBAL log_bin_compress = OFF;", "-- and in the server's configuration file: log_bin_compress = OFF"],
+            &[
+                "SET GLOBAL log_bin_compress = OFF;",
+                "-- and in the server's configuration file: log_bin_compress = OFF",
+            ],
         ));
     }
     Ok(all)

@@ -27,6 +27,8 @@ const AT_ONCE: usize = 2_000;
 const SILENT: u32 = 3;
 /// How often the position is written at most: what is read again after a crash is at most this old.
 const KEEP: Duration = Duration::from_millis(500);
+/// Event types that number the transaction which follows: MySQL's three, MariaDB's one.
+const NUMBERING: [u8; 4] = [0x21, 0x22, 0x2a, 0xa2];
 /// Event types of MariaDB that hold compressed rows and statements.
 const COMPRESSED: std::ops::RangeInclusive<u8> = 165..=171;
 
@@ -39,6 +41,8 @@ struct Follower<'a> {
     /// By the number that the server gives a table as it is.
     shapes: HashMap<u64, Option<(TableName, Shape)>>,
     file: String,
+    /// The server has said how it writes events.
+    described: bool,
     /// Where the last event ended.
     end: u64,
     within: bool,
@@ -60,6 +64,9 @@ pub(super) async fn follow<L: Log>(
     let Stage::Following { position: Some(start) } = memory.stage.clone() else {
         return Err(CaptureError::Gap("no position is known".to_owned()));
     };
+    if goal.as_ref().is_some_and(|goal| reached(&start, goal)) {
+        return Ok(Ended::Caught);
+    }
     let heartbeat = job.settings.heartbeat;
     let asked = |error| failed("is asked for its binlog", &error);
     let beat = format!("SET @master_heartbeat_period = {}", heartbeat.as_nanos());
@@ -76,6 +83,7 @@ pub(super) async fn follow<L: Log>(
         memory: &mut memory,
         shapes: HashMap::new(),
         file: start.file.clone(),
+        described: false,
         end: start.pos,
         within: false,
         seen: start,
@@ -112,7 +120,7 @@ pub(super) async fn follow<L: Log>(
 }
 
 /// Whether a position is not before another one: file names count on.
-fn reached(position: &BinlogPosition, goal: &BinlogPosition) -> bool {
+pub(super) fn reached(position: &BinlogPosition, goal: &BinlogPosition) -> bool {
     let number = |file: &str| file.rsplit('.').next().and_then(|digits| digits.parse::<u64>().ok());
     (number(&position.file), position.pos) >= (number(&goal.file), goal.pos)
 }
@@ -160,7 +168,9 @@ impl Follower<'_> {
         let start = self.advance(header.log_pos(), header.event_size());
         let unread = |error: std::io::Error| CaptureError::Protocol(format!("an event of the binlog: {error}"));
         match header.event_type() {
-            Ok(EventType::ROTATE_EVENT) => {
+            Ok(EventType::FORMAT_DESCRIPTION_EVENT) => self.described = true,
+            // The first one only repeats what was asked for, and it is read before anybody knows that it ends with a checksum.
+            Ok(EventType::ROTATE_EVENT) if self.described => {
                 if let Some(EventData::RotateEvent(rotate)) = event.read_data().map_err(unread)? {
                     self.file = rotate.name().into_owned();
                     self.end = rotate.position();
@@ -182,6 +192,9 @@ impl Follower<'_> {
                 if let Some(EventData::RowsEvent(rows)) = event.read_data().map_err(unread)? {
                     self.within = true;
                     self.rows(&rows, stream, start, header.timestamp(), header.server_id())?;
+                } else if !NUMBERING.contains(&raw) {
+                    // What the server notes for itself, also a heartbeat.
+                    self.boundary();
                 }
             }
         }
@@ -357,6 +370,7 @@ mod tests {
             tables: &tables,
             memory: &mut memory,
             shapes: HashMap::new(),
+            described: true,
             end: 4,
             within: false,
             seen: BinlogPosition { file: file.clone(), pos: 4 },
@@ -398,7 +412,11 @@ mod tests {
         let documents = with(|follower| {
             follower.statement("hotel", "TRUNCATE TABLE `kontingente`", 7, 1).unwrap();
             follower.statement("hotel", "truncate other.kontingente", 9, 1).unwrap();
-            follower.documents.iter().map(|document| document.id.rsplit(':').nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+            follower
+                .documents
+                .iter()
+                .map(|document| document.id.rsplit(':').nth(1).unwrap().to_owned())
+                .collect::<Vec<_>>()
         });
         assert_eq!(documents, ["7"]);
     }

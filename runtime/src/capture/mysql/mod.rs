@@ -45,7 +45,9 @@ pub(super) async fn session<L: Log>(job: &mut Job<L>, server_id: u32) -> Result<
         let memory = Memory::read(&job.memory);
         let known = match &memory {
             None => Err("nothing is known about an earlier one".to_owned()),
-            Some(memory) => memory.has(&job.settings.tables, &server.identity, &job.intake.log()),
+            Some(memory) => memory
+                .has(&job.settings.tables, &server.identity, &job.intake.log())
+                .and_then(|()| comes_before(&memory.stage, &goal)),
         };
         let (why, memory) = match (known, memory) {
             (Ok(()), Some(memory)) => {
@@ -65,6 +67,15 @@ pub(super) async fn session<L: Log>(job: &mut Job<L>, server_id: u32) -> Result<
         }
         tracing::info!(source = %job.name, "an initial load begins, since {why}");
         load(job, &server).await?;
+    }
+}
+
+/// A position behind the end of the binlog is one of another binlog.
+fn comes_before(stage: &Stage, end: &BinlogPosition) -> Result<(), String> {
+    match stage {
+        Stage::Following { position: Some(position) } if follow::reached(end, position) => Ok(()),
+        Stage::Following { position: Some(_) } => Err("the server's binlog has begun anew".to_owned()),
+        _ => Err("no position is known".to_owned()),
     }
 }
 
@@ -155,11 +166,9 @@ async fn position(connection: &mut Conn) -> Result<BinlogPosition, CaptureError>
 /// The position that belongs to the snapshot which this connection sees.
 async fn of_snapshot(connection: &mut Conn) -> Result<BinlogPosition, CaptureError> {
     let asked = |error| failed("is asked for its snapshot", &error);
-    let rows: Vec<(String, String)> =
-        connection.query("SHOW STATUS LIKE 'binlog_snapshot_%'").await.map_err(asked)?;
-    let of = |name: &str| {
-        rows.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    };
+    let rows: Vec<(String, String)> = connection.query("SHOW STATUS LIKE 'binlog_snapshot_%'").await.map_err(asked)?;
+    let of =
+        |name: &str| rows.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
     let pos = of("binlog_snapshot_position").and_then(|pos| pos.parse().ok());
     match (of("binlog_snapshot_file"), pos) {
         (Some(file), Some(pos)) if !file.is_empty() => Ok(BinlogPosition { file: file.to_owned(), pos }),
@@ -172,10 +181,9 @@ async fn load<L: Log>(job: &mut Job<L>, server: &Server) -> Result<(), CaptureEr
     let asked = |error| failed("is asked for a snapshot", &error);
     let mut connection = open(&job.settings, &job.password).await?;
     let before = position(&mut connection).await?;
-    for statement in [
-        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        "START TRANSACTION WITH CONSISTENT SNAPSHOT",
-    ] {
+    for statement in
+        ["SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"]
+    {
         connection.query_drop(statement).await.map_err(asked)?;
     }
     let position = if server.mariadb { of_snapshot(&mut connection).await? } else { before };

@@ -275,7 +275,13 @@ mod tests {
             (T::MYSQL_TYPE_STRING, "belegt", T::MYSQL_TYPE_ENUM, Raw::Int(2), text("belegt")),
             (T::MYSQL_TYPE_STRING, "frei,belegt", T::MYSQL_TYPE_SET, Raw::Bytes(vec![3]), text("frei,belegt")),
             (T::MYSQL_TYPE_BIT, "\u{1}", T::MYSQL_TYPE_BIT, Raw::Bytes(vec![1]), Value::Boolean(true)),
-            (T::MYSQL_TYPE_VAR_STRING, "Küche €", T::MYSQL_TYPE_VARCHAR, Raw::Bytes(b"K\xfcche \x80".into()), text("Küche €")),
+            (
+                T::MYSQL_TYPE_VAR_STRING,
+                "Küche €",
+                T::MYSQL_TYPE_VARCHAR,
+                Raw::Bytes(b"K\xfcche \x80".into()),
+                text("Küche €"),
+            ),
         ] {
             let of_answer = answered(answer, 45, &Raw::Bytes(given.into()));
             let of_log = logged(log, 8, &words, &BinlogValue::Value(raw));

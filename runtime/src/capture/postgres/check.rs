@@ -79,10 +79,7 @@ async fn room(connection: &mut Connection, name: &str, used: Option<String>) -> 
         return Ok(Checked::fine(format!("{name} is {limit}, others use {used}")));
     }
     let repair = format!("ALTER SYSTEM SET {name} = {};", used + 10);
-    Ok(Checked::finding(
-        format!("{name} is {limit}, others use all of them"),
-        &[&repair, "-- then restart the server"],
-    ))
+    Ok(Checked::finding(format!("{name} is {limit}, others use all of them"), &[&repair, "-- then restart the server"]))
 }
 
 async fn role(connection: &mut Connection, settings: &Capture) -> Result<Checked, CaptureError> {
@@ -161,9 +158,7 @@ pub(super) async fn publication(
     let list = "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = ";
     let published = connection.query(&format!("{list}{}", literal(publication))).await?;
     for table in &settings.tables {
-        let is = |row: &Vec<Option<String>>| {
-            matches!(&row[..], [Some(schema), Some(name)] if *schema == table.schema && *name == table.name)
-        };
+        let is = |row: &Vec<Option<String>>| matches!(&row[..], [Some(schema), Some(name)] if *schema == table.schema && *name == table.name);
         if !published.iter().any(is) {
             let repair = format!("ALTER PUBLICATION {quoted} ADD TABLE {};", full(table));
             all.push(Checked::finding(format!("the publication {publication} does not have {table}"), &[&repair]));
@@ -196,10 +191,10 @@ async fn slot(connection: &mut Connection, slot: &str, all: &mut Vec<Checked>) -
             let used = if text(2) == "t" { "is followed" } else { "waits for Concord" };
             Checked::fine(format!("the slot {slot} {used}, {} behind", text(4)))
         }
-        _ => Checked::finding(format!("the slot {slot} is somebody else's"), &[
-            "-- write another slot = \"...\" into [source.capture], or, if nobody needs it:",
-            &drop,
-        ]),
+        _ => Checked::finding(
+            format!("the slot {slot} is somebody else's"),
+            &["-- write another slot = \"...\" into [source.capture], or, if nobody needs it:", &drop],
+        ),
     });
     Ok(())
 }

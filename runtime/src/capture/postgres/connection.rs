@@ -229,12 +229,18 @@ impl Connection {
         self.send().await
     }
 
-    /// Says farewell, so that the server frees what it holds at once.
+    /// Says farewell, and waits a moment until the server has heard everything and freed what it held.
     pub async fn close(mut self) {
         frontend::terminate(&mut self.write);
+        let farewell = async {
+            self.send().await?;
+            while self.fill().await.is_ok() {
+                self.read.clear();
+            }
+            Ok::<_, CaptureError>(())
+        };
         // It notices as well when the connection ends.
-        let _ = self.send().await;
-        let _ = self.stream.shutdown().await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), farewell).await;
     }
 
     async fn message(&mut self) -> Result<Message, CaptureError> {
@@ -322,8 +328,9 @@ async fn stream(settings: &Capture, place: &str) -> Result<Box<dyn Stream>, Capt
         let remedy = "switch it on (ssl = on), or write tls = \"off\" where nobody listens on the way";
         return Err(CaptureError::setup(format!("PostgreSQL at {place} has no TLS"), remedy));
     }
-    let name = ServerName::try_from(settings.host.clone())
-        .map_err(|_| CaptureError::setup(format!("`{}` is no name of a host", settings.host), "write host = \"...\""))?;
+    let name = ServerName::try_from(settings.host.clone()).map_err(|_| {
+        CaptureError::setup(format!("`{}` is no name of a host", settings.host), "write host = \"...\"")
+    })?;
     let secured = client(ca_cert.as_deref())?.connect(name, tcp).await;
     let secured = secured.map_err(|error| {
         let remedy = "name the authority of its certificate with ca_cert, and the host as the certificate does";
@@ -337,7 +344,8 @@ fn client(ca_cert: Option<&std::path::Path>) -> Result<TlsConnector, CaptureErro
     match ca_cert {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
-            let bad = |why: String| CaptureError::setup(format!("ca_cert {}: {why}", path.display()), "name a PEM file");
+            let bad =
+                |why: String| CaptureError::setup(format!("ca_cert {}: {why}", path.display()), "name a PEM file");
             let read = CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
             for authority in read {
                 let authority = authority.map_err(|error| bad(error.to_string()))?;

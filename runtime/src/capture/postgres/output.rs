@@ -41,14 +41,32 @@ pub(super) enum Piece {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Message {
     /// `commit`: of this transaction. `millis`: since 1970-01-01T00:00:00Z.
-    Begin { commit: Lsn, millis: i64, transaction: u32 },
+    Begin {
+        commit: Lsn,
+        millis: i64,
+        transaction: u32,
+    },
     /// `end`: where the next one may begin.
-    Commit { end: Lsn },
+    Commit {
+        end: Lsn,
+    },
     Relation(Relation),
-    Insert { relation: u32, new: Vec<Datum> },
-    Update { relation: u32, old: Option<Old>, new: Vec<Datum> },
-    Delete { relation: u32, old: Old },
-    Truncate { relations: Vec<u32> },
+    Insert {
+        relation: u32,
+        new: Vec<Datum>,
+    },
+    Update {
+        relation: u32,
+        old: Option<Old>,
+        new: Vec<Datum>,
+    },
+    Delete {
+        relation: u32,
+        old: Old,
+    },
+    Truncate {
+        relations: Vec<u32>,
+    },
     /// Types, origins and messages: nothing about rows.
     Other,
 }
