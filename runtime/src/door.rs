@@ -177,7 +177,12 @@ fn failed(error: &LogError) -> Response {
         LogError::Unknown { .. } => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    (status, error.to_string()).into_response()
+    // Whoever asked puts what kind of error it is in front again.
+    let text = match error {
+        LogError::Unavailable(why) | LogError::Unknown { why, .. } => why.clone(),
+        other => other.to_string(),
+    };
+    (status, text).into_response()
 }
 
 fn decode(record: WireRecord) -> Result<NewRecord, String> {

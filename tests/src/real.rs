@@ -73,7 +73,6 @@ fn setup_of(setup: &model::Setup) -> Setup {
         plugin: setup.plugin_label.as_str().into(),
         bounds: Bounds { stay_nights: setup.max_stay_nights as usize, entities: 50_000 },
         dedup_span: setup.dedup_span_ms,
-        layout_epoch: 1,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use concord::kit::{self, Options};
 use concord::plugin::Limits;
 use concord_tests::guests::{self, Target};
+use concord_tests::pipeline::files::golden_dir;
 use concord_tests::pipeline::{host, plugins_dir};
 
 fn repository() -> PathBuf {
@@ -46,6 +47,85 @@ fn every_plugin_with_cases_does_what_a_normalizer_owes() {
         tried += 1;
     }
     assert!(tried >= 2, "only {tried} plugins have cases");
+}
+
+/// The tables of plugins/README.md that say where each situation is tried: every plugin stands in both, what they name is
+/// there, and where they name nothing they say why.
+#[test]
+fn the_tables_of_situations_name_cases_that_exist() {
+    let text = std::fs::read_to_string(repository().join("plugins/README.md")).expect("plugins/README.md");
+    let (_, tables) = text.split_once("## Situations and their cases").expect("the section");
+    let rows: Vec<Vec<&str>> = tables
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let (messages, sequences): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.len() == 8);
+    for (table, rows) in [("messages", &messages), ("sequences", &sequences)] {
+        let named: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+        assert_eq!(named, FORMATS, "the table of {table}");
+        assert!(rows.iter().flat_map(|row| *row).all(|cell| !cell.is_empty()), "an empty cell in the table of {table}");
+    }
+    let mut folders: Vec<String> = std::fs::read_dir(repository().join("plugins"))
+        .expect("the plugins")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.join("cases").is_dir() && !path.ends_with("template"))
+        .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    folders.sort();
+    let mut formats = FORMATS;
+    formats.sort_unstable();
+    assert_eq!(folders, formats, "every normalizer of a format stands in the tables");
+    let names: usize = messages.into_iter().map(|row| cases_named(row)).sum();
+    let deliveries: usize = sequences.into_iter().map(|row| deliveries_named(row)).sum();
+    assert!(names > 70 && deliveries > 60, "only {names} cases and {deliveries} deliveries are named");
+}
+
+/// How many cases a row names; each has to be there.
+fn cases_named(row: &[&str]) -> usize {
+    let cases = repository().join("plugins").join(row[0].trim_matches('`')).join("cases");
+    let names: Vec<&str> = row[1..].iter().flat_map(|cell| quoted(cell)).collect();
+    for name in &names {
+        let expected = cases.join(format!("{name}.expected.json"));
+        assert!(expected.is_file(), "{} is not there", expected.display());
+    }
+    names.len()
+}
+
+/// How many deliveries of golden cases a row names; each has to be there.
+fn deliveries_named(row: &[&str]) -> usize {
+    let usual = row[1].trim_matches('`');
+    let entries: Vec<&str> = row[2..].iter().flat_map(|cell| cell.split(", ")).collect();
+    for entry in &entries {
+        let folder = quoted(entry).next().unwrap_or(usual);
+        let number = entry.split_once('#').and_then(|(_, rest)| rest.split(':').next()?.parse::<usize>().ok());
+        let number = number.unwrap_or_else(|| panic!("{}: {entry:?} names no delivery", row[0]));
+        let input = std::fs::read_to_string(golden_dir().join(folder).join("input.jsonl"));
+        let input = input.unwrap_or_else(|error| panic!("tests/golden/{folder}: {error}"));
+        let all = input.lines().filter(|line| line.starts_with('{')).count();
+        assert!((1..=all).contains(&number), "{}: {folder} has {all} deliveries, not {entry}", row[0]);
+    }
+    entries.len()
+}
+
+/// The normalizers of real formats, as the tables list them.
+const FORMATS: [&str; 11] = [
+    "native",
+    "opentravel",
+    "booking-com",
+    "expedia",
+    "opera",
+    "mews",
+    "cloudbeds",
+    "apaleo",
+    "channex",
+    "website",
+    "debezium",
+];
+
+/// What stands in backquotes.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
 }
 
 /// What the kit finds about the hostile guest when its only case is this command.

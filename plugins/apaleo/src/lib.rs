@@ -16,7 +16,12 @@
 //! | references | `externalCode`, issued by `channelCode` (else `source`); `bookingId`, issued by `apaleo` |
 //! | group | `groupId`, `blockId` |
 //!
-//! **Order.** `modified`.
+//! **Order.** `modified`; without an offset it counts as UTC.
+//!
+//! **Time zone.** Arrival and departure carry the hotel's own offset: their dates count as written, also where the offset is missing.
+//!
+//! **Left out.** A reservation that a list or a booking does not mention stays as it is: Apaleo cancels by status, and lists come in
+//! pages. What one of them says is its own record.
 //!
 //! **Refused**, each with its place: webhooks, which carry ids only (fetch the reservation, and send that), stays without a night or
 //! of more than a year.
@@ -130,26 +135,33 @@ impl Messages for Apaleo {
             references: references(booking, part, settings)?,
             ..stay::line(own)
         };
-        let line = messages::or_cancelled(line, |line| {
+        let placed = |line| {
             let nights = messages::nights(part.needs("arrival")?, part.needs("departure")?)?;
-            let total = part.find("totalGrossAmount");
-            let money = total.map(|total| messages::money(total.needs("amount")?, total.find("currency"), None));
-            let children = part.all("childrenAges").len();
-            let adults = messages::persons(part.find("adults"))?;
             Ok(Line {
                 arrival: Some(nights.first),
                 departure: Some(nights.end),
                 room_type: Some(part.needs("unitGroup.id")?.id()?.to_owned()),
                 // A reservation without a unit has none assigned (any more).
                 room: Some(part.find("unit.id").map(At::id).transpose()?.unwrap_or("").to_owned()),
-                money: money.transpose()?,
-                guests: adults.map(|adults| adults.saturating_add(u32::try_from(children).unwrap_or(u32::MAX))),
                 ..line
             })
-        })?;
+        };
+        let line = messages::or_cancelled(line, placed, |line| priced(part, line))?;
         let modified = part.find("modified").map(At::instant).transpose()?;
         Ok(messages::change(modified, Action::LineSet(LineOf { reservation: booking.to_owned(), line })))
     }
+}
+
+fn priced(part: At<'_>, line: Line) -> Result<Line, Rejection> {
+    let total = part.find("totalGrossAmount");
+    let money = total.map(|total| messages::money(total.needs("amount")?, total.find("currency"), None));
+    let children = part.all("childrenAges").len();
+    let adults = messages::persons(part.find("adults"))?;
+    Ok(Line {
+        money: money.transpose()?,
+        guests: adults.map(|adults| adults.saturating_add(u32::try_from(children).unwrap_or(u32::MAX))),
+        ..line
+    })
 }
 
 fn references(booking: &str, part: At<'_>, settings: &Settings) -> Result<Option<Vec<Reference>>, Rejection> {

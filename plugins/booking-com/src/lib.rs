@@ -12,7 +12,8 @@
 //!
 //! **Identity.** The reservation's `id`; the room's `roomreservation_id`.
 //!
-//! **Order.** The order of arrival: `date` and `time` are those of the booking and never change.
+//! **Order.** The order of arrival: `date` and `time` are those of the booking and never change. So nothing tells that a message comes
+//! out of order, but for one that came before; whoever fetches keeps the order of the queue. There is no time zone: stays have dates only.
 //!
 //! A cancellation may list no room. Of a booking that was never heard of it then names no line, so that a booking arriving
 //! later counts as the newer one: Booking.com's queue keeps the order, and so must whoever fetches it.
@@ -176,6 +177,10 @@ fn replacement(reservation: At<'_>, settings: &Settings) -> Result<ReservationRe
 }
 
 fn booked(room: At<'_>, reservation: At<'_>, line: Line) -> Result<Line, Rejection> {
+    Ok(Line { money: money(room, reservation)?, guests: guests(room)?, ..placed(room, line)? })
+}
+
+fn placed(room: At<'_>, line: Line) -> Result<Line, Rejection> {
     let departure = room.needs_value("departure_date")?;
     let nights = stay::nights(room.needs_value("arrival_date")?.day()?, departure.day()?);
     let nights = nights.map_err(|why| departure.reject(why))?;
@@ -183,17 +188,14 @@ fn booked(room: At<'_>, reservation: At<'_>, line: Line) -> Result<Line, Rejecti
         arrival: Some(nights.first),
         departure: Some(nights.end),
         room_type: Some(room.needs_value("id")?.code()?.to_owned()),
-        money: money(room, reservation)?,
-        guests: guests(room)?,
         ..line
     })
 }
 
-/// A cancelled room, with whatever else can be read of it.
+/// A cancelled room, with its nights and type where they can be read: what it costs is not asked.
 fn cancelled(room: At<'_>, line: Line) -> Line {
     let line = Line { status: Some(Status::Cancelled), ..line };
-    let placed = booked(room, room, line.clone()).ok();
-    placed.map_or(line, |placed| Line { money: None, guests: None, ..placed })
+    placed(room, line.clone()).unwrap_or(line)
 }
 
 /// The room's total, else what its nights cost together.

@@ -15,7 +15,7 @@
 //! | guests | `occupancy`: adults, children, infants |
 //! | references | `ota_reservation_code`, issued by `ota_name`; `unique_id`, issued by `channex` |
 //!
-//! **Order.** `inserted_at`: a revision's own id says nothing about its place.
+//! **Order.** `inserted_at`, which is UTC without saying so: a revision's own id says nothing about its place. Stays have dates only.
 //!
 //! **Refused**, each with its place: webhooks that carry ids only (fetch the revision, and send that), rooms without a room type
 //! (not mapped at Channex), stays without a night or of more than a year, the same room twice.
@@ -174,7 +174,7 @@ fn line(
     let gone = room.find("is_cancelled").map(At::flag).transpose()?.unwrap_or(false);
     let status = if gone { Status::Cancelled } else { status };
     let line = Line { status: Some(status), references: references.clone(), ..stay::line(id) };
-    messages::or_cancelled(line, |line| {
+    let placed = |line| {
         let end = |own: &str, whole: &str| room.find(own).map_or_else(|| booking.needs(whole), Ok);
         let nights = messages::nights(end("checkin_date", "arrival_date")?, end("checkout_date", "departure_date")?)?;
         let room_type = room.find("room_type_id").ok_or_else(|| {
@@ -186,11 +186,11 @@ fn line(
             arrival: Some(nights.first),
             departure: Some(nights.end),
             room_type: Some(room_type.id()?.to_owned()),
-            money: money(booking, room, settings)?,
-            guests: guests(room)?,
             ..line
         })
-    })
+    };
+    let priced = |line| Ok(Line { money: money(booking, room, settings)?, guests: guests(room)?, ..line });
+    messages::or_cancelled(line, placed, priced)
 }
 
 fn money(booking: At<'_>, room: At<'_>, settings: &Settings) -> Result<Option<Money>, Rejection> {

@@ -43,8 +43,9 @@ fn a_room_is_cancelled_by_omission_and_by_a_flag() {
     );
     let cancelled = FEED.replace("\"new\"", "\"cancelled\"").replace("\"currency\":\"GBP\",", "");
     assert!(
-        parts("{}", &cancelled)[0].clone().unwrap()[2].starts_with("  br-1 cancelled booking:booking-com"),
-        "a currency may be missing"
+        parts("{}", &cancelled)[0].clone().unwrap()[2]
+            .starts_with("  br-1 cancelled 2026-03-01/2026-03-03 t-1 booking:booking-com"),
+        "a currency may be missing: the nights are read all the same"
     );
     let single = r#"{"event":"booking","property_id":"p-1","payload":{"booking":{"id":"b-1","status":"modified","arrival_date":"2026-03-01","departure_date":"2026-03-02","rooms":[{"room_type_id":"t"}]}}}"#;
     assert_eq!(

@@ -162,7 +162,8 @@ fn reservation(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
             return Err(room.reject(format_args!("the room {id} stands twice in this reservation")));
         }
         let line = Line { status: Some(status), references: references.clone(), ..stay::line(id) };
-        lines.push(messages::or_cancelled(line, |line| placed(part, room, line, settings))?);
+        let priced = |line| priced(part, room, line, settings);
+        lines.push(messages::or_cancelled(line, |line| placed(part, room, line), priced)?);
     }
     if lines.is_empty() && status != Status::Cancelled {
         return Err(part.reject("says nothing about its rooms: fetch the reservation with all rooms and send that"));
@@ -184,7 +185,7 @@ fn line_of<'i>(reservation: &str, sub: &'i str) -> &'i str {
     }
 }
 
-fn placed(part: At<'_>, room: At<'_>, line: Line, settings: &Settings) -> Result<Line, Rejection> {
+fn placed(part: At<'_>, room: At<'_>, line: Line) -> Result<Line, Rejection> {
     let end = |keys: &[&str]| room.needs_one(keys).or_else(|_| part.needs_one(keys));
     let nights = messages::nights(end(&START)?, end(&END)?)?;
     let assigned = room.find("roomID").map(At::id).transpose()?;
@@ -193,10 +194,13 @@ fn placed(part: At<'_>, room: At<'_>, line: Line, settings: &Settings) -> Result
         departure: Some(nights.end),
         room_type: Some(room.needs("roomTypeID")?.id()?.to_owned()),
         room: Some(assigned.unwrap_or("").to_owned()),
-        money: money(part, room, settings)?,
-        guests: messages::persons(["adults", "children"].iter().filter_map(|key| room.find(key)))?,
         ..line
     })
+}
+
+fn priced(part: At<'_>, room: At<'_>, line: Line, settings: &Settings) -> Result<Line, Rejection> {
+    let guests = messages::persons(["adults", "children"].iter().filter_map(|key| room.find(key)))?;
+    Ok(Line { money: money(part, room, settings)?, guests, ..line })
 }
 
 fn money(part: At<'_>, room: At<'_>, settings: &Settings) -> Result<Option<Money>, Rejection> {

@@ -36,11 +36,14 @@ pub fn arrival(view: View<'_, '_>, row: &Booking) -> Option<i32> {
 pub fn set(identity: &Identity, view: View<'_, '_>, row: &Booking) -> Result<Action, Rejection> {
     let status = status(view, row)?;
     let line = Line { status, ..stay::line(&identity.line) };
-    let told = placed(line.clone(), view, row).and_then(|line| detailed(line, view, row));
-    let line = match (told, status) {
+    let placed = placed(line.clone(), view, row);
+    let line = match status {
         // A cancellation counts, whatever else is wrong with the row.
-        (Err(_), Some(Status::Cancelled)) => line,
-        (told, _) => told?,
+        Some(Status::Cancelled) => {
+            let placed = placed.unwrap_or(line);
+            detailed(placed.clone(), view, row).unwrap_or(placed)
+        }
+        _ => detailed(placed?, view, row)?,
     };
     Ok(Action::LineSet(LineOf { reservation: identity.reservation.clone(), line }))
 }

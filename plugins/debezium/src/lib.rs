@@ -11,6 +11,8 @@
 //!
 //! **Identity.** Inventory: property, room type and nights. Bookings: property, reservation and line, each a column.
 //!
+//! Each row is a room and a record of its own: none is left out of a booking, its row is deleted.
+//!
 //! **Order.** The database's own position: see [`order`].
 //!
 //! **Partial messages.** Values that Debezium does not tell because they did not change keep their claim; NULL takes it back. An

@@ -47,7 +47,7 @@ pub fn changes(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
     }
     let reservation = part.needs("Id")?.id()?.to_owned();
     let line = Line { status: Some(status(part)?), references: references(part, settings)?, ..stay::line("1") };
-    let line = messages::or_cancelled(line, |line| {
+    let placed = |line| {
         let end = part.needs_one(&END)?;
         let nights = stay::nights(day(part.needs_one(&START)?, settings)?, day(end, settings)?);
         let nights = nights.map_err(|why| end.reject(why))?;
@@ -58,11 +58,11 @@ pub fn changes(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
             room_type: Some(part.needs_one(&TYPE)?.id()?.to_owned()),
             // A reservation without one has no room assigned (any more).
             room: Some(room.unwrap_or("").to_owned()),
-            money: money(part, settings)?,
-            guests: guests(part)?,
             ..line
         })
-    })?;
+    };
+    let priced = |line| Ok(Line { money: money(part, settings)?, guests: guests(part)?, ..line });
+    let line = messages::or_cancelled(line, placed, priced)?;
     let updated = part.find("UpdatedUtc").map(At::instant).transpose()?;
     Ok(messages::change(updated, Action::LineSet(LineOf { reservation, line })))
 }

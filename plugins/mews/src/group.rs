@@ -46,16 +46,18 @@ fn line(root: At<'_>, room: At<'_>, group: &str, settings: &Settings) -> Result<
     let code = room.needs("code")?.id()?;
     let status = room.find("state").map(|state| state.one_of(&STATES)).transpose()?.unwrap_or(Status::Confirmed);
     let line = Line { status: Some(status), references: references(root, group, code)?, ..stay::line(code) };
-    messages::or_cancelled(line, |line| {
+    let placed = |line| {
         let nights = messages::nights(room.needs("from")?, room.needs("to")?)?;
         Ok(Line {
             arrival: Some(nights.first),
             departure: Some(nights.end),
             room_type: Some(room.needs("spaceTypeCode")?.id()?.to_owned()),
-            money: money(root, room, settings)?,
-            guests: messages::persons(["adultCount", "childCount"].iter().filter_map(|key| room.find(key)))?,
             ..line
         })
+    };
+    messages::or_cancelled(line, placed, |line| {
+        let guests = messages::persons(["adultCount", "childCount"].iter().filter_map(|key| room.find(key)))?;
+        Ok(Line { money: money(root, room, settings)?, guests, ..line })
     })
 }
 

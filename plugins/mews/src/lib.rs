@@ -17,7 +17,7 @@
 //! | references | `Number` by `mews`; `ChannelNumber` by the channel (setting `channels`, by `TravelAgencyId`; setting `channel`); `ChannelManagerGroupNumber/ChannelManagerNumber` | `channelId` by `channel.name` or the first source; `channelManagerId/code` |
 //! | group | `GroupId` | |
 //!
-//! **Order.** Reservations: `UpdatedUtc`. Groups: the order of arrival; they tell no time.
+//! **Order.** Reservations: `UpdatedUtc`. Groups: the order of arrival; they tell no time, and their stays have dates only.
 //!
 //! **Refused**, each with its place: webhooks, which carry ids only (fetch the reservations, and send those), instants without the
 //! setting `time_zone`, enquiries, services that are no stay (setting `services`), availability blocks, stays without a night or of more

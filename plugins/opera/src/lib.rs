@@ -17,7 +17,8 @@
 //! | group | `reservationBlock.blockIdList` |
 //!
 //! **Order.** Reservations: `lastModifyDateTime`. Events: the offset in their metadata. The two cannot be compared: a source that
-//! gets both sets `mixed = true`; its reservations then follow the order of the log.
+//! gets both sets `mixed = true`; its reservations then follow the order of the log. `lastModifyDateTime` is a clock without a time
+//! zone and compared as written; where that clock is set back in autumn, what changed in the repeated hour may look older than it is.
 //!
 //! **Refused**, each with its place: reservations of a waitlist and pseudo rooms (they hold no room), stays whose room type
 //! changes midway, requests that say nothing about a room, events of other modules, and events that name a reservation only

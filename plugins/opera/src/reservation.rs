@@ -41,7 +41,11 @@ pub fn changes(part: At<'_>, settings: &Settings) -> Result<Vec<Change>, Rejecti
     }
     let rates = part.all("roomStay.roomRates");
     let line = Line { status, references: references(part, settings)?, ..stay::line("1") };
-    let line = messages::or_cancelled(line, |line| placed(part, &rates, line, settings))?;
+    let priced = |line| match part.find("roomStay") {
+        Some(stay) => Ok(Line { money: money(stay, &rates, settings)?, guests: guests(stay, &rates)?, ..line }),
+        None => Ok(line),
+    };
+    let line = messages::or_cancelled(line, |line| placed(part, &rates, line), priced)?;
     let modified = part.find("lastModifyDateTime").filter(|_| !settings.mixed).map(At::instant).transpose()?;
     // Without rates nothing is said about how many rooms there are.
     let action = match (rates.first(), status) {
@@ -73,7 +77,7 @@ fn number(part: At<'_>) -> Result<&str, Rejection> {
     }
 }
 
-fn placed(part: At<'_>, rates: &[At<'_>], line: Line, settings: &Settings) -> Result<Line, Rejection> {
+fn placed(part: At<'_>, rates: &[At<'_>], line: Line) -> Result<Line, Rejection> {
     let Some(stay) = part.find("roomStay") else { return Ok(line) };
     if rates.iter().any(|rate| rate.find("pseudoRoom").is_some_and(|at| at.flag() == Ok(true))) {
         return Err(stay.reject("a pseudo room is no room"));
@@ -94,15 +98,7 @@ fn placed(part: At<'_>, rates: &[At<'_>], line: Line, settings: &Settings) -> Re
     }
     let room = [stay.find("currentRoomInfo.roomId"), stay.find("roomId")].into_iter().flatten().next();
     let room = room.or_else(|| rates.iter().find_map(|rate| rate.find("roomId"))).map(At::id).transpose()?;
-    Ok(Line {
-        arrival,
-        departure,
-        room_type,
-        room: room.map(str::to_owned),
-        money: money(stay, rates, settings)?,
-        guests: guests(stay, rates)?,
-        ..line
-    })
+    Ok(Line { arrival, departure, room_type, room: room.map(str::to_owned), ..line })
 }
 
 /// The total of the stay, else the totals of its rates.

@@ -163,7 +163,7 @@ impl<'j> Room<'j> {
         let told = self.find("reservationStatus").map(status).transpose()?.unwrap_or(Status::Confirmed);
         let references = self.references(number, settings)?;
         let line = Line { status: Some(told), references, ..stay::line(id) };
-        messages::or_cancelled(line, |line| self.placed(line, settings))
+        messages::or_cancelled(line, |line| self.placed(line, settings), |line| self.priced(line, settings))
     }
 
     fn placed(&self, line: Line, settings: &Settings) -> Result<Line, Rejection> {
@@ -174,17 +174,13 @@ impl<'j> Room<'j> {
         let (arrival, departure) = (end(&CHECKIN)?, end(&CHECKOUT)?);
         let nights = stay::nights(when::day(arrival, settings)?, when::day(departure, settings)?)
             .map_err(|why| departure.reject(why))?;
-        // A cancellation often has no amount, or none with a currency.
-        let cancelled = line.status == Some(Status::Cancelled);
+        let room_type = Some(self.room_type(settings)?);
+        Ok(Line { arrival: Some(nights.first), departure: Some(nights.end), room_type, ..line })
+    }
+
+    fn priced(&self, line: Line, settings: &Settings) -> Result<Line, Rejection> {
         let guests = ["numAdults", "numChildren"].iter().filter_map(|key| self.at.find(key)).map(value);
-        Ok(Line {
-            arrival: Some(nights.first),
-            departure: Some(nights.end),
-            room_type: Some(self.room_type(settings)?),
-            money: if cancelled { None } else { self.money(settings)? },
-            guests: messages::persons(guests)?,
-            ..line
-        })
+        Ok(Line { money: self.money(settings)?, guests: messages::persons(guests)?, ..line })
     }
 
     fn room_type(&self, settings: &Settings) -> Result<String, Rejection> {

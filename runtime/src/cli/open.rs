@@ -15,7 +15,7 @@ use crate::engine::{self, Engine};
 use crate::event::{self, Control, ControlKey, Parsed};
 use crate::log::embedded::{self, EmbeddedLog};
 use crate::log::fluvio::{FluvioLog, OpenError, OpenOptions as FluvioOptions};
-use crate::log::{AnyLog, Log, LogError, NewRecord, Offset, Partition, Record};
+use crate::log::{AnyLog, Log, LogError, NewRecord, Offset, Partition, Record, Shifted};
 use crate::plugin::Host;
 use crate::store::{self, Store};
 use crate::worker::checkpoint::{PartitionState, Piece};
@@ -134,7 +134,8 @@ impl Pipeline {
             LogKind::Embedded => {
                 let partitions = settings.partitions.unwrap_or(DEFAULT_PARTITIONS);
                 let options = embedded::OpenOptions { partitions, max_record_bytes, ..Default::default() };
-                AnyLog::Embedded(EmbeddedLog::open(&self.file.data_dir.join("log"), options)?)
+                let log = EmbeddedLog::open(&self.file.data_dir.join("log"), options)?;
+                AnyLog::Embedded(Shifted::new(log, settings.first_position))
             }
             LogKind::Fluvio(fluvio) => {
                 let options = FluvioOptions {
@@ -144,7 +145,7 @@ impl Pipeline {
                     max_record_bytes,
                 };
                 let log = FluvioLog::open(&options).await.map_err(|error| self.fluvio_error(&error))?;
-                AnyLog::Fluvio(Box::new(log))
+                AnyLog::Fluvio(Box::new(Shifted::new(log, settings.first_position)))
             }
         }))
     }

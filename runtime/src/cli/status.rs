@@ -9,7 +9,7 @@ use super::open::{OpenLog, Pipeline};
 use super::{Found, PipelineArgument, print, table};
 use crate::config::{Document, Proposal, RunFile, Running, difference};
 use crate::door::LogStatus;
-use crate::log::{Identity, Offset, Partition};
+use crate::log::{Identity, LogError, Offset, Partition};
 use crate::store::Store;
 use crate::worker::checkpoint::{Checkpoint, Counts, PartitionState, SUMMARY_KEYS};
 
@@ -17,8 +17,8 @@ pub const EXAMPLES: &str = "Examples:
   concord status -c pipeline.toml
   concord status -c pipeline.toml --json
 
-Exit status 1 if something needs attention: records wait and nobody runs the pipeline, the checkpoint belongs to
-another log, or a partition is done but under an older configuration than partition 0. Dead letters, and files that
+Exit status 1 if something needs attention: the log is away, records wait and nobody runs the pipeline, the checkpoint
+belongs to another log, or a partition is done but under an older configuration than partition 0. Dead letters, and files that
 differ from what is in force, are shown and are no reason: both may be meant.";
 
 #[derive(clap::Args)]
@@ -105,7 +105,15 @@ async fn status(pipeline: &Pipeline) -> Result<Status> {
     }
     let log = if pipeline.has_log() { Some(pipeline.log().await?) } else { None };
     let log = match &log {
-        Some(log) => Some((log.status().await?, matches!(log, OpenLog::There(_)))),
+        Some(log) => match log.status().await {
+            Ok(found) => Some((found, matches!(log, OpenLog::There(_)))),
+            // What is written can be shown all the same.
+            Err(error @ LogError::Unavailable(_)) => {
+                status.attention.push(format!("{error}; workers wait for it"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        },
         None => None,
     };
     let mut states = BTreeMap::new();
@@ -192,7 +200,8 @@ fn attention(status: &mut Status, pipeline: &Pipeline, states: &BTreeMap<Partiti
     let other = |checkpoint: &Checkpoint| status.log.as_ref().is_some_and(|log| *log != checkpoint.log);
     if states.values().filter_map(|state| state.checkpoint.as_ref()).any(other) {
         status.attention.push(
-            "the checkpoint was made on another log: point the pipeline to that log, or start with an empty database"
+            "the checkpoint was made on another log: point the pipeline to that log, move it by `concord log migrate`, or \
+             start with an empty database"
                 .to_owned(),
         );
     }
@@ -223,7 +232,9 @@ fn text(status: &Status) -> String {
     }
     text.push('\n');
     text.push_str(&configuration(status));
-    if status.partitions.is_empty() {
+    if status.partitions.is_empty() && !status.attention.is_empty() {
+        // What is wrong with the log stands at the end.
+    } else if status.partitions.is_empty() {
         text.push_str("no log yet: nothing has been appended and nothing has run\n");
     } else {
         text.push_str(&partition_table(status));

@@ -55,6 +55,8 @@ pub struct LogSettings {
     pub partitions: Option<u32>,
     /// 16 KiB to 16 MiB; also [`Limits::max_record_bytes`].
     pub max_record_bytes: usize,
+    /// The position of every partition's first record: 0, unless the log goes on where another one ended.
+    pub first_position: u64,
 }
 
 /// The logs that there are.

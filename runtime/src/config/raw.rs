@@ -23,6 +23,7 @@ use super::pipeline::{
 };
 use super::quantity::{Period, Size};
 use super::{json, names};
+use crate::log::MOST_FIRST_POSITION;
 
 const SECTIONS: &str = "the sections are [pipeline], [log], [clickhouse], [properties], [fields], [rules], [[source]], \
                         [limits], [policies]";
@@ -43,6 +44,7 @@ struct RawLog {
     kind: Option<Spanned<String>>,
     partitions: Option<Spanned<i64>>,
     max_record_bytes: Option<Spanned<Size>>,
+    first_position: Option<Spanned<i64>>,
     endpoint: Option<Spanned<String>>,
     profile: Option<Spanned<String>>,
     topic: Option<Spanned<String>>,
@@ -260,12 +262,14 @@ impl Reader<'_> {
             kind: LogKind::Embedded,
             partitions: None,
             max_record_bytes: defaults.max_record_bytes as usize,
+            first_position: 0,
         };
         let Some(raw) = raw else { return log };
         let partitions = self.number(raw.partitions.as_ref(), u64::from(DEFAULT_PARTITIONS), 1..1025);
         log.partitions = raw.partitions.as_ref().and(u32::try_from(partitions).ok());
         let bytes = self.size(raw.max_record_bytes.as_ref(), defaults.max_record_bytes, 16 << 10, 16 << 20);
         log.max_record_bytes = usize::try_from(bytes).unwrap_or(log.max_record_bytes);
+        log.first_position = self.number(raw.first_position.as_ref(), 0, 0..MOST_FIRST_POSITION + 1);
         match raw.kind.as_ref().map_or("embedded", |kind| kind.get_ref().as_str()) {
             "embedded" => {
                 self.stray_log(raw.endpoint.as_ref(), "endpoint");

@@ -68,7 +68,10 @@ fn the_complete_example_is_read() {
     assert_eq!(file.data_dir, Path::new("etc/data"));
     assert_eq!(file.key_file, Path::new("etc/data/control.key"));
     assert_eq!(file.author.as_deref(), Some("revenue-team"));
-    assert_eq!(file.log, LogSettings { kind: LogKind::Embedded, partitions: Some(8), max_record_bytes: 1 << 20 });
+    assert_eq!(
+        file.log,
+        LogSettings { kind: LogKind::Embedded, partitions: Some(8), max_record_bytes: 1 << 20, first_position: 0 }
+    );
     assert_eq!(
         file.clickhouse.place,
         ClickHousePlace::Embedded { listen: "127.0.0.1:8123".parse().unwrap(), library: None }

@@ -5,7 +5,7 @@
 //! cases/NAME.xml               a delivery's body; any ending
 //! cases/NAME.toml              what holds for this one (optional)
 //! cases/NAME.expected.json     what the plugin must say, in the native form
-//! samples/...                  further bodies, only to be damaged
+//! samples/...                  further bodies, only to be damaged; folders in it too
 //! ```
 //!
 //! Knows files. Does not know what is checked.
@@ -86,11 +86,9 @@ impl Suite {
         let common = around(&folder.join("cases.toml"))?;
         let mut cases = Vec::new();
         for path in files(&folder.join("cases"))? {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if name.ends_with(".toml") || name.ends_with(".expected.json") || name.starts_with('.') {
-                continue;
+            if is_body(&path) {
+                cases.push(case(&path, &common)?);
             }
-            cases.push(case(&path, &common)?);
         }
         if cases.is_empty() {
             return Err(CaseError::None { folder: folder.to_owned() });
@@ -99,18 +97,31 @@ impl Suite {
     }
 }
 
-/// Bodies to be damaged: the folder's own and those of further files and folders.
+/// Bodies to be damaged: the folder's own, and those of further files and folders with all that is in them.
 pub(super) fn samples(folder: &Path, more: &[PathBuf]) -> Result<Vec<Case>, CaseError> {
     let common = around(&folder.join("cases.toml"))?;
     let mut samples = Vec::new();
     let own = folder.join("samples");
     for place in own.is_dir().then_some(&own).into_iter().chain(more) {
-        let paths = if place.is_dir() { files(place)? } else { vec![place.clone()] };
+        if !place.is_dir() {
+            samples.push(case(place, &common)?);
+            continue;
+        }
+        let mut paths = Vec::new();
+        bodies_below(place, &mut paths)?;
         for path in paths {
-            samples.push(case(&path, &common)?);
+            // Two folders may have files of one name.
+            let within = path.strip_prefix(place).unwrap_or(&path).with_extension("");
+            samples.push(Case { name: within.to_string_lossy().into_owned(), ..case(&path, &common)? });
         }
     }
     Ok(samples)
+}
+
+/// Whether a file is a message, and not what surrounds one or is expected of it.
+fn is_body(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    !(name.ends_with(".toml") || name.ends_with(".expected.json") || name.starts_with('.'))
 }
 
 /// A file as a case; what surrounds it lies beside it.
@@ -164,6 +175,22 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
     Ok(paths)
 }
 
+/// The messages in a folder and in the folders below it: those of a folder before those of its folders, by name. Links to
+/// folders are not followed, since they may lead in circles.
+fn bodies_below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CaseError> {
+    found.extend(files(folder)?.into_iter().filter(|path| is_body(path)));
+    let failed = |error| CaseError::File { path: folder.to_owned(), error };
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() && is_body(&entry.path()) {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    folders.iter().try_for_each(|folder| bodies_below(folder, found))
+}
+
 impl Case {
     /// Writes what the plugin said as what is expected; tells whether that is new.
     pub(super) fn write_expected(&self, told: &serde_json::Value) -> Result<bool, CaseError> {
@@ -198,5 +225,42 @@ impl Case {
             "it says something else:\n{}",
             diff.unified_diff().context_radius(3).header("expected", "said")
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_lie_in_folders_of_any_depth() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let recorded = folder.path().join("recorded");
+        for name in ["b.json", "a.json", "2026/march/new.xml", "2026/new.xml", "2026/new.toml", ".git/config"] {
+            let path = recorded.join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+            let body = if name.ends_with("toml") { "content_type = \"text/xml\"" } else { name };
+            std::fs::write(path, body).expect("a file");
+        }
+        let alone = recorded.join("a.json");
+        let found = samples(folder.path(), &[recorded, alone]).expect("samples");
+        let found: Vec<_> = found.iter().map(|case| (&*case.name, &*case.body, &*case.content_type)).collect();
+        assert_eq!(
+            found,
+            [
+                ("a", &b"a.json"[..], "application/json"),
+                ("b", b"b.json", "application/json"),
+                ("2026/new", b"2026/new.xml", "text/xml"),
+                ("2026/march/new", b"2026/march/new.xml", "application/xml"),
+                ("a", b"a.json", "application/json"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_folder_of_samples_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let refused = samples(folder.path(), &[folder.path().join("recorded")]);
+        assert!(refused.is_err_and(|error| error.to_string().contains("recorded")));
     }
 }

@@ -4,12 +4,12 @@
 
 use super::embedded::EmbeddedLog;
 use super::fluvio::FluvioLog;
-use super::{Identity, Log, LogError, NewRecord, Offset, Partition, Record};
+use super::{Identity, Log, LogError, NewRecord, Offset, Partition, Record, Shifted};
 
 /// A log of either kind.
 pub enum AnyLog {
-    Embedded(EmbeddedLog),
-    Fluvio(Box<FluvioLog>),
+    Embedded(Shifted<EmbeddedLog>),
+    Fluvio(Box<Shifted<FluvioLog>>),
 }
 
 impl Log for AnyLog {
@@ -17,6 +17,13 @@ impl Log for AnyLog {
         match self {
             AnyLog::Embedded(log) => log.identity(),
             AnyLog::Fluvio(log) => log.identity(),
+        }
+    }
+
+    fn first_position(&self) -> Offset {
+        match self {
+            AnyLog::Embedded(log) => log.first_position(),
+            AnyLog::Fluvio(log) => log.first_position(),
         }
     }
 

@@ -11,12 +11,14 @@ mod any;
 pub mod embedded;
 pub mod fluvio;
 pub mod partitioner;
+mod shifted;
 
 pub use any::AnyLog;
+pub use shifted::{MOST_FIRST_POSITION, Shifted};
 
 /// A partition's number, from 0.
 pub type Partition = u32;
-/// A record's place in its partition, from 0, without gaps.
+/// A record's place in its partition, without gaps: from 0, or from [`Log::first_position`].
 pub type Offset = u64;
 
 /// A record as the log keeps it.
@@ -107,6 +109,11 @@ pub trait Log: Send + Sync + 'static {
     /// Which log this is; never changes while the log is open.
     fn identity(&self) -> Identity;
 
+    /// The place of every partition's first record: 0, unless this log goes on where another one ended ([`Shifted`]).
+    fn first_position(&self) -> Offset {
+        0
+    }
+
     /// Appends in order, all to one partition at consecutive offsets, and returns the first of them
     /// (of nothing: the offset that the next record will get). When it returns, the records are
     /// durable. On an error none, some or all of them may have been appended: a prefix, each record
@@ -131,6 +138,34 @@ pub trait Log: Send + Sync + 'static {
         max_records: usize,
         max_bytes: usize,
     ) -> impl Future<Output = Result<Vec<Record>, LogError>> + Send;
+}
+
+impl<L: Log> Log for Arc<L> {
+    fn identity(&self) -> Identity {
+        (**self).identity()
+    }
+
+    fn first_position(&self) -> Offset {
+        (**self).first_position()
+    }
+
+    async fn append(&self, partition: Partition, records: Vec<NewRecord>) -> Result<Offset, LogError> {
+        (**self).append(partition, records).await
+    }
+
+    async fn bounds(&self, partition: Partition) -> Result<(Offset, Offset), LogError> {
+        (**self).bounds(partition).await
+    }
+
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Offset,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Record>, LogError> {
+        (**self).read(partition, from, max_records, max_bytes).await
+    }
 }
 
 /// A log shared between tasks.

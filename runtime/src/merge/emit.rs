@@ -27,7 +27,7 @@ impl Deciding<'_> {
     }
 
     fn version(&self) -> u64 {
-        row_version(self.setup.layout_epoch, self.incoming.position)
+        row_version(self.incoming.position)
     }
 
     /// Rule 22: one row per night; nights that the stay left are deleted; an ended id stays as `merged`.

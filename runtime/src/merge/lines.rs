@@ -72,6 +72,7 @@ impl Apply<'_> {
             self.mention_lines(&id);
             return Ok(());
         }
+        let first_known = known.is_none_or(|r| r.lines.is_empty() && r.floor.is_none());
         let before = std::mem::take(&mut self.tally);
         let mut turns = Vec::new();
         let stamp = self.stamp(revision);
@@ -84,7 +85,7 @@ impl Apply<'_> {
             self.mention(line);
             turns.push(self.merge_status(line, Status::Cancelled, stamp)?);
         }
-        self.raise_floor(&id, stamp)?;
+        self.raise_floor(&id, stamp, first_known && !booking)?;
         self.turn_reservation(&id, &turns, &listed);
         if revision.is_none() && self.tally.taken {
             let (position, reset) = (stamp.position, self.reset);
@@ -95,13 +96,15 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// A replacement holds for lines not yet known too, and says so even where it finds none.
-    fn raise_floor(&mut self, id: &ReservationId, stamp: Stamp<'_>) -> Result<(), Refusal> {
+    /// A replacement holds for lines not yet known too, and says so even where it finds none. `sticky`: it cancels a
+    /// reservation of which nothing was known.
+    fn raise_floor(&mut self, id: &ReservationId, stamp: Stamp<'_>, sticky: bool) -> Result<(), Refusal> {
         let (reset, left_out) = (self.reset, content_hash(&Status::Cancelled));
         let known = self.property.reservations.get(id).and_then(|r| r.floor.as_ref());
         let judgement = known.map_or(Judgement::Apply, |floor| floor.meta.judge(stamp, left_out, reset));
         if self.count(judgement)? {
             let floor = self.journal.reservation(self.property, id).floor.get_or_insert_default();
+            floor.sticky = sticky || floor.sticky && !floor.meta.is_higher(stamp, reset);
             floor.meta.accept(stamp, left_out, reset);
             floor.position = stamp.position;
         }
@@ -173,7 +176,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Makes a line that was not known: cancelled, if a replacement as new as this left it out. Tells whether it was.
+    /// Makes a line that was not known: cancelled, if a replacement as new as this left it out, or if its reservation
+    /// was cancelled before anything else was known of it. Tells whether it was.
     fn create_line(&mut self, reservation: &ReservationId, id: &LineId, stamp: Stamp<'_>) -> Result<bool, Refusal> {
         self.mentions += 1;
         let (reset, left_out) = (self.reset, content_hash(&Status::Cancelled));
@@ -181,11 +185,12 @@ impl Apply<'_> {
         known.lines.push(id.clone());
         let floor = known.floor.clone();
         let judgement = floor.as_ref().map_or(Judgement::Apply, |floor| floor.meta.judge(stamp, left_out, reset));
+        let held = floor.as_ref().is_some_and(|floor| floor.sticky);
         let line = self.line(id);
         let floor = match judgement {
             // The line itself is news.
-            Judgement::Apply => None,
-            Judgement::Stale | Judgement::Duplicate => floor,
+            Judgement::Apply if !held => None,
+            Judgement::Apply | Judgement::Stale | Judgement::Duplicate => floor,
             Judgement::Incomparable => return Err(self.incomparable()),
         };
         match &floor {

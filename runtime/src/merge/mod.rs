@@ -49,10 +49,10 @@ pub fn is_built_in(field: &str) -> bool {
     matches!(field, CAPACITY | AVAILABILITY | CLOSED)
 }
 
-/// The version of rows that a record causes: the layout's epoch in the upper 16 bits, the offset
-/// plus one below, so that it grows with the log also when a topic is laid out anew.
-pub fn row_version(layout_epoch: u16, position: Offset) -> u64 {
-    u64::from(layout_epoch) << 48 | (position + 1)
+/// The version of rows that a record causes. It grows with the log, also where one log goes on from another: positions
+/// do ([`crate::log::Shifted`]).
+pub fn row_version(position: Offset) -> u64 {
+    position + 1
 }
 
 /// The group's own data that deciding needs.
@@ -74,7 +74,6 @@ pub struct Setup {
     pub bounds: Bounds,
     /// How long delivery ids are remembered, in milliseconds of partition time.
     pub dedup_span: i64,
-    pub layout_epoch: u16,
 }
 
 /// What the partition knows beyond its properties.

@@ -119,6 +119,9 @@ pub struct Floor {
     pub meta: Meta,
     /// Position of the record that set it.
     pub position: Offset,
+    /// A whole cancellation was the first thing known of the reservation, and nothing of a higher revision has replaced
+    /// it (rule 3): lines that become known later are cancelled.
+    pub sticky: bool,
 }
 
 /// Contents merged without a revision, to know a redelivery when its id is only a hash (rule 1).

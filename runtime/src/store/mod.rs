@@ -25,7 +25,7 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::audit::{Finding, Verifier};
 use crate::log::Partition;
-use crate::rows::AuditHead;
+use crate::rows::{AuditHead, StateRow};
 use crate::types::FieldType;
 use append::Tails;
 use disk::Disk;
@@ -33,6 +33,7 @@ use rowbinary::Rows;
 use schema::{Column, Durability, FieldColumn, Layout};
 
 pub use error::{Backoff, StoreError, with_retry};
+pub use write::{STATE_BLOCK_BYTES, STATE_BLOCK_ROWS};
 
 /// How to reach ClickHouse.
 #[derive(Clone)]
@@ -156,6 +157,21 @@ impl Answer {
             Ok(chunk) => chunk.map_err(StoreError::from_client),
             Err(_) => Err(StoreError::Timeout(self.timeout)),
         }
+    }
+}
+
+/// Entities on their way from ClickHouse.
+pub struct Entities(Rows);
+
+impl Entities {
+    /// The next one; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<StateRow>, StoreError> {
+        let row = self.0.next(|row| Some((row.string()?, row.string()?, row.string()?))).await?;
+        Ok(row.map(|(property, key, value)| StateRow {
+            property: String::from_utf8_lossy(&property).into(),
+            key,
+            value,
+        }))
     }
 }
 
@@ -296,6 +312,14 @@ impl Store {
             loaded.entry(partition).or_default().push(entry);
         }
         Ok(loaded)
+    }
+
+    /// Everything that a partition's worker remembers of properties, also what is gone, in the order of properties and
+    /// keys, as of one moment.
+    pub async fn entities(&self, partition: Partition) -> Result<Entities, StoreError> {
+        let sql = "SELECT property, key, value FROM state FINAL WHERE partition = ? AND property != '' \
+                   ORDER BY property, key";
+        Ok(Entities(self.rows(self.shared.exact.query(sql).bind(partition))?))
     }
 
     /// Where an entity of a property is kept: partition and property, of all properties that have it.

@@ -11,14 +11,15 @@ use bytes::Bytes;
 
 use crate::audit;
 use crate::log::Partition;
-use crate::rows::Decided;
+use crate::rows::{Decided, StateRow};
 use crate::store::append::{Block, Journal};
 use crate::store::error::StoreError;
 use crate::store::{Insert, Store, tables};
 
 /// A block of state is cut off, between two partitions, before it gets larger than this.
-const MAX_STATE_ROWS: usize = 50_000;
-const MAX_STATE_BYTES: usize = 32 << 20;
+pub const STATE_BLOCK_ROWS: usize = 50_000;
+/// The same in bytes.
+pub const STATE_BLOCK_BYTES: usize = 32 << 20;
 
 impl Store {
     /// Writes what was decided, of any number of partitions; of one partition several batches in their order. When
@@ -43,6 +44,17 @@ impl Store {
         for block in state {
             self.insert(Insert::new("state", tables::STATE, block).exact()).await?;
         }
+        self.sync().await
+    }
+
+    /// Writes state rows of any partitions, all with one version, as one block: whole or not at all. At most 50,000 rows
+    /// and 32 MiB.
+    pub async fn write_state(&self, rows: &[(Partition, StateRow)], version: u64) -> Result<(), StoreError> {
+        let mut body = Vec::new();
+        for (partition, row) in rows {
+            tables::state(&mut body, *partition, row, version);
+        }
+        self.insert(Insert::new("state", tables::STATE, body.into()).exact()).await?;
         self.sync().await
     }
 
@@ -142,7 +154,7 @@ fn state_blocks(batches: &[Decided]) -> Vec<Bytes> {
     let (mut rows, mut body) = (0, Vec::new());
     for batch in batches {
         let bytes: usize = batch.state.iter().map(tables::state_size).sum();
-        if rows > 0 && (rows + batch.state.len() > MAX_STATE_ROWS || body.len() + bytes > MAX_STATE_BYTES) {
+        if rows > 0 && (rows + batch.state.len() > STATE_BLOCK_ROWS || body.len() + bytes > STATE_BLOCK_BYTES) {
             blocks.push(Bytes::from(std::mem::take(&mut body)));
             rows = 0;
         }

@@ -135,7 +135,6 @@ fn setup(document: &Document, summary: &Summary, plugin: Arc<str>, partition: Pa
         plugin,
         bounds: Bounds { stay_nights: document.limits.max_stay_nights as usize, entities: ENTITIES_PER_RECORD },
         dedup_span: i64::try_from(document.limits.duplicate_span_ms).unwrap_or(i64::MAX),
-        layout_epoch: 0,
     }
 }
 

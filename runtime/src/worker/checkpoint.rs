@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::log::partitioner::partition;
 use crate::log::{Identity, Offset, Partition};
 use crate::merge::codec;
 use crate::rows::{AuditHead, StateRow};
@@ -68,14 +70,27 @@ pub struct Checkpoint {
     /// Print of the last record decided ([`crate::log::Record::fingerprint`]): by it a log that was made anew under
     /// the same name is noticed.
     pub last: Option<u64>,
+    /// The logs that this one goes on from, the first one first.
+    pub earlier: Vec<Earlier>,
+}
+
+/// A log that was left for another one (see [`super::migrate`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    pub log: Identity,
+    /// The first record not decided, per partition.
+    pub ends: Vec<Offset>,
+    /// Position of the last reset per source, per partition that had one: properties have moved, what was forgotten
+    /// about them has not.
+    pub resets: BTreeMap<Partition, BTreeMap<Arc<str>, Offset>>,
 }
 
 impl Checkpoint {
-    /// Before the first record.
-    pub fn start(log: Identity) -> Checkpoint {
+    /// Before the first record, which has the position `first`.
+    pub fn start(log: Identity, first: Offset) -> Checkpoint {
         Checkpoint {
             log,
-            next: 0,
+            next: first,
             audit: AuditHead::default(),
             counts: Counts::default(),
             now: 0,
@@ -87,7 +102,16 @@ impl Checkpoint {
             owner: None,
             log_time: 0,
             last: None,
+            earlier: Vec::new(),
         }
+    }
+
+    /// Position of the last reset per source as it concerns a property: of this log, else of the last one before that
+    /// had one on the property's partition there.
+    pub fn resets_of(&self, property: &str) -> HashMap<Arc<str>, Offset> {
+        let there = |earlier: &'_ Earlier| partition(property.as_bytes(), earlier.log.partitions);
+        let before = self.earlier.iter().filter_map(|earlier| earlier.resets.get(&there(earlier)));
+        before.chain([&self.resets]).flatten().map(|(source, at)| (source.clone(), *at)).collect()
     }
 
     /// Partition time goes on to `millis`; it never goes back.

@@ -226,7 +226,7 @@ impl<L: Log> Worker<L> {
                 region: property.region.clone(),
                 class,
                 time_zone: property.time_zone.clone(),
-                version: row_version(self.active.setup.layout_epoch, sequence),
+                version: row_version(sequence),
             });
         }
     }

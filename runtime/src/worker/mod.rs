@@ -23,6 +23,7 @@ mod cache;
 pub mod checkpoint;
 mod commit;
 mod govern;
+pub mod migrate;
 mod partition;
 mod pending;
 mod prepare;
@@ -48,7 +49,7 @@ pub enum WorkerError {
     Configuration { partition: Partition, error: active::ActivateError },
     #[error(
         "partition {partition}: the checkpoint was made on log {expected}, this is log {found}; point the pipeline to the \
-         log it was made on, or start with an empty database"
+         log it was made on, move it by `concord log migrate`, or start with an empty database"
     )]
     OtherLog { partition: Partition, expected: String, found: String },
     #[error("partition {partition} belongs to worker {to} since offset {offset}; this worker stops, nothing is lost")]

@@ -151,7 +151,7 @@ impl<L: Log> Worker<L> {
                 store.load_properties(self.partition, &texts)
             });
             let loaded = loaded.await.map_err(|error| WorkerError::Store { partition: self.partition, error })?;
-            let newest = row_version(self.active.setup.layout_epoch, self.pending.next);
+            let newest = row_version(self.pending.next);
             for (name, loaded) in names.iter().zip(loaded) {
                 if loaded.version > newest {
                     return Err(WorkerError::Ahead { partition: self.partition, offset: self.pending.next });
@@ -252,6 +252,13 @@ impl<L: Log> Worker<L> {
             setup: &self.active.setup,
         };
         let dirty = property.dirty.len();
+        let own;
+        let resets = if self.checkpoint.earlier.is_empty() {
+            resets
+        } else {
+            own = self.checkpoint.resets_of(&changes.property);
+            &own
+        };
         let clock = Clock { now: self.checkpoint.now, first: self.checkpoint.first_tick, resets };
         let judged = merge.record(property, &incoming, clock, effects);
         self.pending.entities += property.dirty.len() - dirty;
@@ -317,7 +324,7 @@ impl<L: Log> Worker<L> {
             Ok(hashes)
         })
         .map_err(failed)?;
-        let version = row_version(self.active.setup.layout_epoch, pending.next);
+        let version = row_version(pending.next);
         let decided = pending.close(self.partition, before, hashes, state, version);
         let (done, receiver) = oneshot::channel();
         self.in_flight = Some(InFlight { done: receiver, next: decided.next, touched });

@@ -42,7 +42,10 @@ pub(super) async fn open<L: Log>(
     .await
     .map_err(|error| WorkerError::Store { partition, error })?;
     let mut state = PartitionState::read(&loaded.entries).map_err(failed)?;
-    let checkpoint = state.checkpoint.take().unwrap_or_else(|| Checkpoint::start(shared.log.identity()));
+    let checkpoint = state
+        .checkpoint
+        .take()
+        .unwrap_or_else(|| Checkpoint::start(shared.log.identity(), shared.log.first_position()));
     check(&*shared, partition, &checkpoint).await?;
     let found = match &state.active {
         Some(active) => {

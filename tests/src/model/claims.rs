@@ -231,6 +231,8 @@ impl Floor {
 pub(crate) struct Reservation {
     /// What the newest whole replacement said of lines that it did not list: they are cancelled.
     pub floor: Option<Claim<Status>>,
+    /// A replacement that books nothing was the first thing known of it, and nothing of a higher revision replaced it.
+    pub born_cancelled: bool,
     /// Of whole replacements.
     pub contents: Contents,
 }

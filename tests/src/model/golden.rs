@@ -53,7 +53,7 @@ fn rules() -> FixedRules {
 }
 
 /// A log under construction; every record is one of H1.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Log(Vec<Input>);
 
 impl Log {

@@ -235,8 +235,9 @@ impl Taker<'_> {
         }
         let mut line = Line::new(key.clone(), (self.record.offset, place), (self.record.order, place));
         let reservation = self.claims.reservations.get(&(key.0.clone(), key.1.clone()));
+        let born_cancelled = reservation.is_some_and(|reservation| reservation.born_cancelled);
         if let Some(floor) = reservation.and_then(|reservation| reservation.floor.as_ref())
-            && floor.judge(stamp, &Status::Cancelled)? != Verdict::Taken
+            && (floor.judge(stamp, &Status::Cancelled)? != Verdict::Taken || born_cancelled)
         {
             line.status = floor.clone();
             line.born_cancelled = true;
@@ -295,6 +296,9 @@ impl Taker<'_> {
         if stamp.by_content() && known.contents.repeats(action) {
             return Ok(Tally::default());
         }
+        let no_floor = known.floor.is_none();
+        let no_line = !self.claims.lines.iter().any(|line| line.key.0 == key.0 && line.key.1 == key.1);
+        let books = lines.iter().any(|line| line.status != Some(Status::Cancelled));
         let mut tally = Tally::default();
         let mut turned = Turned::default();
         let mut add = |(pieces, turn): (Tally, Turned)| {
@@ -317,7 +321,15 @@ impl Taker<'_> {
         let of = |line: &&Line| line.key.0 == key.0 && line.key.1 == key.1;
         let booked = self.claims.lines.iter().filter(of).any(live);
         let reservation = self.claims.reservations.entry(key).or_default();
-        tally.count(set(reservation.floor.get_or_insert_default(), stamp, Status::Cancelled)?);
+        let floor = reservation.floor.get_or_insert_default();
+        let higher = stamp.revision.is_some() && stamp.revision != floor.highest;
+        let verdict = set(floor, stamp, Status::Cancelled)?;
+        tally.count(verdict);
+        if no_floor && no_line && !books {
+            reservation.born_cancelled = true;
+        } else if verdict == Verdict::Taken && higher {
+            reservation.born_cancelled = false;
+        }
         reservation.contents.turn(turned, tally.taken && booked);
         if tally.taken && stamp.revision.is_none() {
             reservation.contents.current.push(action.clone());

@@ -6,6 +6,7 @@ mod bad_input;
 mod clickhouse;
 mod configuration;
 mod health;
+mod migrate;
 mod partitions;
 
 use concord_tests::pipeline::dump::Dump;

@@ -193,18 +193,21 @@ pub fn persons<'j>(counts: impl IntoIterator<Item = At<'j>>) -> Result<Option<u3
     Ok(sum)
 }
 
-/// A cancelled room with whatever else can be read of it: a cancellation counts even where the rest is broken, and often has
-/// no amounts.
+/// A room with its nights, type and room (`placed`) and with its amount and guests (`priced`). A cancellation counts even where
+/// the rest is broken: then the room is placed if that can be read. What it costs is not asked: amounts of cancelled rooms are
+/// fees, or lack their currency.
 ///
 /// # Errors
-/// Those of `read`, unless the room is cancelled.
-pub fn or_cancelled(line: Line, read: impl FnOnce(Line) -> Result<Line, Rejection>) -> Result<Line, Rejection> {
-    let cancelled = line.status == Some(Status::Cancelled);
-    match read(line.clone()) {
-        Ok(read) if cancelled => Ok(Line { money: None, guests: None, ..read }),
-        Err(_) if cancelled => Ok(line),
-        read => read,
+/// Those of `placed` and `priced`, unless the room is cancelled.
+pub fn or_cancelled(
+    line: Line,
+    placed: impl FnOnce(Line) -> Result<Line, Rejection>,
+    priced: impl FnOnce(Line) -> Result<Line, Rejection>,
+) -> Result<Line, Rejection> {
+    if line.status == Some(Status::Cancelled) {
+        return Ok(placed(line.clone()).unwrap_or(line));
     }
+    placed(line).and_then(priced)
 }
 
 /// A change without a revision, or with one.

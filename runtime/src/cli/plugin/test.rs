@@ -16,7 +16,7 @@ pub const EXAMPLES: &str = "The folder holds the plugin's cases:
   cases.toml                what holds for all of them: content_type, [attributes], [settings], [fields]
   cases/NAME.xml            a delivery's body, of any ending; NAME.toml beside it, what holds for this one
   cases/NAME.expected.json  what the plugin must say, in Concord's native form (plugins/native/README.md)
-  samples/                  further bodies, only to be damaged
+  samples/                  further bodies, only to be damaged, in folders of any depth
 
 Checked are: the expected answers; that every answer is the same alone, in company, in a fresh instance and in a
 used one; that what is filed under a property and date is about them; that no damaged input makes the plugin trap,
@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Seed of the damage; equal seeds damage equally
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Further files or folders of messages to damage
+    /// Further files to damage, or folders of them of any depth
     #[arg(long, value_name = "PATH")]
     samples: Vec<PathBuf>,
     /// Write what the plugin says as what is expected

@@ -195,7 +195,6 @@ fn setup(partition: Partition) -> Setup {
         plugin: "precedence@0123456789ab".into(),
         bounds: Bounds { stay_nights: 1_000, entities: active::ENTITIES_PER_RECORD },
         dedup_span: 7 * 86_400_000,
-        layout_epoch: 0,
     }
 }
 
@@ -269,7 +268,7 @@ fn close(
         reservations: stays.into_values().collect(),
         room_nights: nights.into_values().collect(),
         state,
-        state_version: row_version(0, next),
+        state_version: row_version(next),
         ..Decided::default()
     })
 }

@@ -82,13 +82,14 @@ fn r01_a_second_cancellation_of_the_whole_counts_whatever_booked_in_between() {
     assert_eq!(verdicts(&whole.run()), ["ota:a/1 cancelled", "ota:a/2 cancelled"]);
     let line_of = |name: &str| booked(name, 1, 3).of("a");
     let by_line = Log::new()
+        .hashed("ota", [replace("a", [booked("9", 5, 6)])])
         .hashed("ota", [replace("a", [])])
         .hashed("ota", [line_of("1")])
         .hashed("ota", [replace("a", [])])
         .hashed("ota", [line_of("1")])
         .hashed("ota", [replace("a", [])]);
-    assert_eq!(outcomes(&by_line.run()), "mmmdd");
-    assert_eq!(verdicts(&by_line.run()), ["ota:a/1 cancelled"]);
+    assert_eq!(outcomes(&by_line.run()), "mmmmdd");
+    assert_eq!(verdicts(&by_line.run()), ["ota:a/1 cancelled", "ota:a/9 cancelled"]);
 }
 
 #[test]
@@ -273,7 +274,53 @@ fn r05_without_a_revision_a_replacement_is_compared_as_a_whole() {
     let empty = || [replace("r", [])];
     let log = Log::new().hashed("pms", empty()).hashed("pms", empty()).hashed("pms", [booked("1", 1, 2).of("r")]);
     assert_eq!(outcomes(&log.run()), "mdm");
-    assert_eq!(outcomes(&log.hashed("pms", empty()).run()), "mdmm", "a line was booked: cancelling it counts (rule 1)");
+    assert_eq!(
+        verdicts(&log.run()),
+        ["pms:r/1 cancelled"],
+        "the first thing known of it was its cancellation (rule 3)"
+    );
+    assert_eq!(outcomes(&log.hashed("pms", empty()).run()), "mdmd", "nothing was booked in between");
+}
+
+#[test]
+fn r03_a_whole_cancellation_before_anything_else_is_known_holds_for_lines_that_come_later() {
+    let cancelled = || replace("r", []);
+    let late = |line: LineChange| Log::new().from("ota", [cancelled()]).from("ota", [replace("r", [line])]);
+    let log = late(booked("1", 1, 2));
+    assert_eq!(outcomes(&log.run()), "mm", "what else the late booking says is merged");
+    assert_eq!(stays(&log.run()), ["ota:r/1 1 DBL cancelled cancelled"]);
+    let other = log.from("ota", [replace("r", [booked("2", 1, 2)])]).from("ota", [booked("3", 1, 2).of("r")]);
+    assert_eq!(verdicts(&other.run()), ["ota:r/1 cancelled", "ota:r/2 cancelled", "ota:r/3 cancelled"]);
+    // All that it lists is cancelled: so is what it does not list.
+    let listed = Log::new()
+        .from("ota", [replace("r", [line("1").status(Status::Cancelled)])])
+        .from("ota", [replace("r", [booked("1", 1, 2), booked("2", 1, 2)])]);
+    assert_eq!(verdicts(&listed.run()), ["ota:r/1 cancelled", "ota:r/2 cancelled"]);
+}
+
+#[test]
+fn r03_a_whole_cancellation_holds_until_a_status_of_a_higher_revision() {
+    let log = Log::new().from("ota", [revised(5, replace("r", []))]);
+    let lower = log.clone().from("ota", [revised(4, replace("r", [booked("1", 1, 2)]))]);
+    assert_eq!(verdicts(&lower.run()), ["ota:r/1 cancelled"]);
+    let without = log.clone().from("ota", [replace("r", [booked("1", 1, 2)])]);
+    assert_eq!(verdicts(&without.run()), ["ota:r/1 cancelled"]);
+    let placed = LineChange { status: None, ..booked("1", 1, 2) };
+    let no_status = without.from("ota", [revised(6, placed.of("r"))]);
+    assert_eq!(verdicts(&no_status.run()), ["ota:r/1 cancelled"]);
+    let higher = no_status.from("ota", [revised(7, replace("r", [booked("1", 1, 2)]))]);
+    assert_eq!(stays(&higher.run()), ["ota:r/1 1 DBL accepted reinstated"]);
+    let next = higher.from("ota", [replace("r", [booked("1", 1, 2), booked("2", 1, 2).room_type("TWN")])]);
+    assert_eq!(verdicts(&next.run()), ["ota:r/1 accepted", "ota:r/2 accepted"], "it is another booking now");
+}
+
+#[test]
+fn r03_a_whole_cancellation_of_a_known_reservation_leaves_it_open_to_further_rooms() {
+    let log = Log::new()
+        .from("ota", [replace("r", [booked("1", 1, 2)])])
+        .from("ota", [replace("r", [])])
+        .from("ota", [replace("r", [booked("2", 1, 2)])]);
+    assert_eq!(verdicts(&log.run()), ["ota:r/1 cancelled", "ota:r/2 accepted"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! `concord log create` and `concord log describe`: the topic that a pipeline's log is.
+//! `concord log create`, `describe` and `migrate`: the topic that a pipeline's log is.
 //!
 //! An embedded log makes itself; a topic on Fluvio is shared, so it is made on purpose. Does not know records.
+
+mod migrate;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -18,13 +20,17 @@ pub enum Command {
     /// Show the topic: partitions, brokers, offsets
     #[command(after_help = DESCRIBE)]
     Describe(DescribeArguments),
+    /// Move the pipeline to another log, with more partitions or of another kind
+    #[command(after_help = migrate::HELP)]
+    Migrate(migrate::Arguments),
 }
 
 const CREATE: &str = "Examples:
   concord log create -c pipeline.toml
   concord log create -c pipeline.toml --partitions 32 --replication 3 --retention 30d
 
-A topic keeps its partitions: choose enough for the workers that may once be needed. Properties stay on their partition.
+A topic keeps its partitions: choose enough for the workers that may once be needed. To more of them a pipeline
+moves by `concord log migrate`.
 Retention has to be longer than the longest time that nobody reads; what is in ClickHouse does not need the log any more.";
 
 const DESCRIBE: &str = "Examples:
@@ -67,6 +73,7 @@ pub async fn run(command: Command) -> Result<Found> {
     match command {
         Command::Create(arguments) => create(arguments).await,
         Command::Describe(arguments) => describe(arguments).await,
+        Command::Migrate(arguments) => migrate::run(arguments).await,
     }
 }
 
@@ -118,8 +125,11 @@ async fn describe(arguments: DescribeArguments) -> Result<Found> {
 
 fn text(described: &Description) -> String {
     let Description { topic, endpoint, partitions, compression, retention } = described;
-    let hours = retention / 3600;
-    let kept = if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours} h") };
+    let kept = match *retention {
+        seconds if seconds >= 48 * 3600 => format!("{} days", seconds / 86_400),
+        seconds if seconds >= 2 * 3600 => format!("{} h", seconds / 3600),
+        seconds => format!("{seconds} s"),
+    };
     let rows: Vec<Vec<String>> = partitions
         .iter()
         .map(|p| {
