@@ -24,7 +24,7 @@ pub(super) struct Memory {
     pub server: String,
     /// The log that holds the records so far.
     pub log: Identity,
-    /// Raised by every initial load. Seconds since 1970-01-01T00:00:00Z, unless the clock went back.
+    /// Raised by every initial load. Milliseconds since 1970-01-01T00:00:00Z, unless the clock went back.
     pub epoch: u64,
     /// Those of the last initial load, with their columns as they are now.
     pub tables: BTreeMap<String, Vec<String>>,
@@ -54,7 +54,7 @@ impl Memory {
 
     /// At the beginning of an initial load, after `before`.
     pub fn loading(before: Option<&Memory>, server: &str, log: Identity) -> Memory {
-        let now = u64::try_from(crate::worker::now_millis() / 1000).unwrap_or(0);
+        let now = u64::try_from(crate::worker::now_millis()).unwrap_or(0);
         let begun = match before {
             // Only in the same log can something have begun.
             Some(Memory { stage: Stage::Loading { begun }, log: known, .. }) if *known == log => begun.clone(),

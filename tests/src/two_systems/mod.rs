@@ -11,6 +11,7 @@ mod runner;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -21,6 +22,11 @@ use crate::pipeline::{copy_folder, plugins_dir};
 use crate::servers::{MariaDb, PASSWORD, Postgres};
 use load::{Cloud, Legacy, Price};
 use runner::Runner;
+
+/// Each system's load: a transaction in this time, at most. A back office does less.
+const PACE: Duration = Duration::from_millis(10);
+/// What Concord says when it follows both.
+const FOLLOWING: [&str; 2] = ["following MySQL", "following PostgreSQL"];
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +124,7 @@ impl Stage {
     pub fn play(&mut self, tell: &mut dyn FnMut(&str)) -> Result<Outcome> {
         tell("Both systems change while Concord reads them for the first time; nobody is locked out.");
         self.both(1, false, |runner| runner.start())?;
-        self.runner.wait_for(&["following MySQL", "following PostgreSQL"])?;
+        self.runner.wait_for(&FOLLOWING)?;
         tell("Both change at once; the way of single changes is timed.");
         let (legacy, cloud) = self.timed(2)?;
         tell("MariaDB is stopped; PostgreSQL goes on.");
@@ -132,7 +138,8 @@ impl Stage {
         tell("It is back. Both change while Concord is killed (-9) and started again.");
         self.both(4, true, |runner| {
             runner.kill()?;
-            runner.start()
+            runner.start()?;
+            runner.wait_for(&FOLLOWING)
         })?;
         tell("Concord is killed once more, and both go on without it.");
         self.runner.kill()?;
@@ -162,7 +169,7 @@ impl Stage {
     /// Concord as it runs, for whoever wants to watch.
     pub fn up(&mut self) -> Result<()> {
         self.runner.start()?;
-        self.runner.wait_for(&["following MySQL", "following PostgreSQL"])
+        self.runner.wait_for(&FOLLOWING)
     }
 
     /// Both change for a while, and how far the answer is behind.
@@ -180,8 +187,10 @@ impl Stage {
 fn on(least: u32, over: &AtomicBool, mut work: impl FnMut(u32) -> Result<Vec<Price>>) -> Result<(u32, Vec<Price>)> {
     let (mut count, mut prices) = (0, Vec::new());
     while count < least || !over.load(Ordering::Acquire) {
-        prices.extend(work(10)?);
-        count += 10;
+        let begun = Instant::now();
+        prices.extend(work(1)?);
+        count += 1;
+        std::thread::sleep(PACE.saturating_sub(begun.elapsed()));
     }
     Ok((count, prices))
 }

@@ -115,7 +115,8 @@ pub(super) fn piece(mut bytes: Bytes) -> Result<Piece, Unread> {
         b'w' => {
             let at = Lsn(long(&mut bytes)?);
             // The server's end and its clock.
-            (long(&mut bytes)?, long(&mut bytes)?);
+            long(&mut bytes)?;
+            long(&mut bytes)?;
             Ok(Piece::Message { at, message: message(&mut bytes)? })
         }
         b'k' => {
