@@ -18,10 +18,12 @@ mod mysql;
 mod postgres;
 mod snapshot;
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -171,8 +173,10 @@ async fn keep<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
     loop {
         job.worked = false;
         let mut stop = job.stop.clone();
+        // What a server sends is read by code of others: where it breaks, this source alone starts again.
+        let session = AssertUnwindSafe(session(&mut job)).catch_unwind();
         let ended = tokio::select! {
-            ended = session(&mut job) => ended,
+            ended = session => ended.unwrap_or_else(|_| Err(CaptureError::Protocol("the capture broke off".to_owned()))),
             // A session that reads looks for itself, and keeps its position; this ends one that waits for a server.
             () = async { stopped(&mut stop).await; tokio::time::sleep(GRACE).await } => Ok(Ended::Stopped),
         };

@@ -39,7 +39,7 @@ pub async fn run(Command::Check(arguments): Command) -> Result<Found> {
     if captured.is_empty() {
         match arguments.source {
             Some(name) => {
-                bail!("no source `{name}` has a section [source.capture]; docs: `concord capture check --help`")
+                bail!("there is no source `{name}` with a section [source.capture]")
             }
             None => bail!("no source has a section [source.capture]: there is nothing to check"),
         }

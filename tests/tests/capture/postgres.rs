@@ -1,7 +1,5 @@
 //! PostgreSQL: snapshot and changes without gap or overlap, positions, lost slots, what is missing.
 
-use std::time::{Duration, Instant};
-
 use concord::capture::CaptureError;
 use concord_tests::pipeline::with_clickhouse;
 use concord_tests::servers::{Console, Postgres, installed};
@@ -212,10 +210,8 @@ fn what_is_missing_is_named_and_its_repair_helps() {
                 "the publication concord does not have public.nights",
             ]
         );
-        let begun = Instant::now();
         let refused = stage.catch_up().await.unwrap_err();
         assert!(matches!(refused, CaptureError::Setup { .. }), "{refused}");
-        assert!(begun.elapsed() < Duration::from_secs(30), "nobody waits for what does not come by itself");
         for repair in findings.iter().flat_map(|(_, repair)| repair) {
             console.run(repair).unwrap();
         }

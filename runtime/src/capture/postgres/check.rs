@@ -27,7 +27,10 @@ pub(in super::super) async fn check(
         }
         // The role's right is told above.
         Err(error) if all.iter().all(|checked| !checked.what.contains("REPLICATION")) => {
-            let line = format!("host {database} {} samehost scram-sha-256   # in pg_hba.conf, then:", settings.user);
+            let line = format!(
+                "host {database} {} ADDRESS-OF-CONCORD/32 scram-sha-256   # in pg_hba.conf, then:",
+                settings.user
+            );
             let what = format!("no connection for replication: {error}");
             all.push(Checked::finding(what, &[&line, "SELECT pg_reload_conf();"]));
         }

@@ -75,7 +75,9 @@ async fn has_slot(connection: &mut Connection, slot: &str) -> Result<Result<(), 
                 FROM pg_replication_slots WHERE slot_name = ";
     Ok(match connection.value(&format!("{lost}{}", literal(slot))).await?.as_deref() {
         Some("f") => Ok(()),
-        Some(_) => Err(format!("the slot {slot} has lost what it kept (max_slot_wal_keep_size)")),
+        Some(_) => {
+            Err(format!("the slot {slot} has lost what it kept (max_slot_wal_keep_size), or is somebody else's"))
+        }
         None => Err(format!("the slot {slot} is not there")),
     })
 }
@@ -90,7 +92,9 @@ async fn load<L: Log>(
     server: &str,
 ) -> Result<(), CaptureError> {
     ready(&mut connection, &job.settings, publication).await?;
-    let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = ";
+    // Somebody else's of this name stays, and making ours says so.
+    let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+                WHERE plugin = 'pgoutput' AND database = current_database() AND slot_name = ";
     connection.query(&format!("{drop}{}", literal(slot))).await?;
     connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     tracing::info!(source = %job.name, "the slot {slot} is being made; that waits for transactions that run now");
