@@ -31,6 +31,7 @@ pub mod store;
 
 pub mod worker;
 
+pub mod capture;
 pub mod connect;
 pub mod door;
 pub mod gateway;

@@ -13,4 +13,6 @@ pub mod model;
 pub mod pipeline;
 pub mod program;
 pub mod real;
+pub mod servers;
 pub mod tables;
+pub mod two_systems;

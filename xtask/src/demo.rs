@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::setup;
-use crate::steps::{Steps, cargo, run as run_program, target_dir};
+use crate::steps::{Steps, cargo, check, run as run_program, target_dir};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -64,9 +64,12 @@ pub fn run(root: &Path, steps: &mut Steps, arguments: &Arguments) -> Result<()> 
     let ready = setup::run(root, steps)?;
     steps.step("The concord program", || {
         // As the tests build it: another selection of packages would build the dependencies once more.
-        run_program(cargo(root).args(["build", "--locked", "--workspace", "--bin", "concord"]))
+        run_program(cargo(root).args(["build", "--locked", "--workspace", "--bin", "concord", "--bin", ON_SERVERS]))
     })?;
     let concord = target_dir(root).join("debug/concord");
+    if example.ends_with(ON_SERVERS) {
+        return steps.step("The demo", || on_servers(root, &concord, &ready, options));
+    }
     let folder = target_dir(root).join("demo").join(example.file_name().unwrap_or_default());
     let pipeline = pipeline::Pipeline::prepare(&concord, &example, &folder, ready, options)?;
     steps.step("The demo", || show::run(&pipeline, options))
@@ -74,6 +77,30 @@ pub fn run(root: &Path, steps: &mut Steps, arguments: &Arguments) -> Result<()> 
 
 /// The example that is shown where none is named.
 const USUAL: &str = "three-sources";
+
+/// The example that needs database servers, and the program of the tests that plays it.
+const ON_SERVERS: &str = "two-systems";
+
+/// Plays the example on private servers, in a folder afresh.
+fn on_servers(root: &Path, concord: &Path, ready: &setup::Ready, options: Options) -> Result<()> {
+    let folder = target_dir(root).join("demo").join(ON_SERVERS);
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("the last demo's {} cannot be removed", folder.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(&folder)?;
+    let mut program = std::process::Command::new(target_dir(root).join("debug").join(ON_SERVERS));
+    program.arg(&folder).args(options.exit.then_some("--exit")).env("CONCORD_BIN", concord);
+    program.args(["--port", &options.port.unwrap_or(0).to_string()]);
+    // Whoever watches it ends it with Ctrl-C, which it hears itself.
+    if !options.exit {
+        // SAFETY: ignoring a signal installs no code; the program sets its own handler.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+    }
+    check(ready.tell(&mut program))
+}
 
 /// The folder of the example: the one named, or the usual one.
 fn example(root: &Path, name: Option<&str>) -> Result<PathBuf> {

@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::steps::{Finding, Steps, output};
 
 /// A crate and the only folder of `runtime/src` that may import it.
-const OWNERS: [(&str, &str); 8] = [
+const OWNERS: [(&str, &str); 11] = [
     ("clickhouse", "runtime/src/store/"),
     ("wasmtime", "runtime/src/plugin/"),
     ("wasmtime_wasi", "runtime/src/plugin/"),
@@ -21,6 +21,9 @@ const OWNERS: [(&str, &str); 8] = [
     ("fluvio_sc_schema", "runtime/src/log/fluvio/"),
     ("fluvio_socket", "runtime/src/log/fluvio/"),
     ("fluvio_spu_schema", "runtime/src/log/fluvio/"),
+    ("fallible_iterator", "runtime/src/capture/postgres/"),
+    ("mysql_async", "runtime/src/capture/mysql/"),
+    ("postgres_protocol", "runtime/src/capture/postgres/"),
 ];
 
 /// Hosts of package registries: which one a machine uses is its own affair. In pieces, or this file would find itself.

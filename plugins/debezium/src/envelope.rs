@@ -3,7 +3,7 @@
 //! Knows the envelopes of Debezium, Maxwell and wal2json (both formats). Does not know what the rows mean.
 
 use concord_plugin::json::At;
-use concord_plugin::{Rejection, Revision};
+use concord_plugin::{Action, Rejection, Revision};
 
 use crate::order;
 use crate::row::Row;
@@ -34,6 +34,14 @@ pub struct Change<'j> {
 
 /// Under which key a record says that it is one half of a change that leaves one hotel for another.
 pub const HALF: &str = "concord_half";
+
+/// The edge of an initial load, as Concord's own capture writes it: the hotel, and `snapshot.begin` or `snapshot.end`.
+pub fn edge(root: At<'_>) -> Result<Option<(String, Action)>, Rejection> {
+    let Some(word) = root.raw("concord_snapshot") else { return Ok(None) };
+    let begins = word.one_of(&[("begin", true), ("end", false)])?;
+    let property = root.needs("property")?.code()?.to_owned();
+    Ok(Some((property, if begins { Action::SnapshotBegin } else { Action::SnapshotEnd })))
+}
 
 /// The parts of a delivery: one change each. Only wal2json's format 1 puts a whole transaction into one document.
 pub fn parts(root: At<'_>) -> Result<Vec<At<'_>>, Rejection> {

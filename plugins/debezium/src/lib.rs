@@ -7,6 +7,7 @@
 //! | a row is updated | the same; what it spoke about before and does not now is withdrawn or cancelled |
 //! | a row is deleted | `withdraw`, or `line.cancel` |
 //! | a table of one hotel is truncated | `withdraw` of the mapped fields, over all nights |
+//! | an initial load by Concord's own capture begins or ends | `snapshot.begin`, `snapshot.end` of one hotel |
 //!
 //! **Identity.** Inventory: property, room type and nights. Bookings: property, reservation and line, each a column.
 //!
@@ -51,6 +52,7 @@ concord_plugin::normalizer!(Debezium);
 const CLEANER: Cleaner<'static> = Cleaner {
     without: &["query"],
     identities: &[
+        "concord_epoch",
         "ts_ms",
         "ts_us",
         "ts_ns",
@@ -102,6 +104,9 @@ impl Normalizer for Debezium {
     fn normalize_one(settings: &Settings, event: &Event) -> Result<Said, Rejection> {
         let document = json::parse(or_null(&event.body))?;
         let root = document.root();
+        if let Some((property, action)) = envelope::edge(root)? {
+            return Ok(Said { property, changes: vec![concord_plugin::Change { revision: None, action }] });
+        }
         let parts = envelope::parts(root)?;
         let [part] = parts[..] else { return Err(root.reject("a record of the log holds one change")) };
         let change = envelope::read(root, part, 0, settings)?;
@@ -133,6 +138,9 @@ enum Half {
 }
 
 fn split(settings: &Settings, root: At<'_>) -> Result<Vec<Routed>, Rejection> {
+    if let Some((property, _)) = envelope::edge(root)? {
+        return Ok(vec![Routed { property, date: 0, body: None }]);
+    }
     let parts = envelope::parts(root)?;
     let several = parts.len() > 1;
     let mut routed = Vec::new();

@@ -10,6 +10,8 @@
 //! | wal2json 1 | `nextlsn` and the place in the transaction | lsn, place |
 //! | wal2json 2 | `lsn` | lsn |
 //!
+//! Concord's own capture adds `concord_epoch`, which stands before all others: it rises with every initial load.
+//!
 //! A snapshot's rows come before every row with a GTID. Where a source has none of these, the log's order counts.
 
 use concord_plugin::json::{self, At, Value};
@@ -19,6 +21,12 @@ use crate::settings::Settings;
 
 /// Of Debezium's `source` block.
 pub fn debezium(source: At<'_>, settings: &Settings) -> Result<Option<Revision>, Rejection> {
+    let epoch = source.find("concord_epoch").map(position).transpose()?;
+    let place = place(source, settings)?;
+    Ok(place.map(|place| sequence(&epoch.into_iter().chain(place).collect::<Vec<_>>())))
+}
+
+fn place(source: At<'_>, settings: &Settings) -> Result<Option<Vec<u64>>, Rejection> {
     if let Some(file) = source.find("file") {
         let row = source.find("row").map(position).transpose()?.unwrap_or(0);
         let place = [source.find("pos").map(position).transpose()?.unwrap_or(0), row];
@@ -26,11 +34,11 @@ pub fn debezium(source: At<'_>, settings: &Settings) -> Result<Option<Revision>,
             Some(gtid) => transaction(gtid, settings)?,
             None => (0, file_number(file, file.text()?)?),
         };
-        return Ok(Some(sequence(&[era, number, place[0], place[1]])));
+        return Ok(Some(vec![era, number, place[0], place[1]]));
     }
     let Some(lsn) = source.find("lsn") else { return Ok(None) };
     let lsn = position(lsn)?;
-    let Some(told) = source.find("sequence") else { return Ok(Some(sequence(&[lsn, lsn]))) };
+    let Some(told) = source.find("sequence") else { return Ok(Some(vec![lsn, lsn])) };
     // A list, written into a string: the last commit before this change, and the change itself.
     let text = told.text()?;
     let document = json::parse(text.as_bytes()).map_err(|_| told.is_not("a list of two positions"))?;
@@ -41,7 +49,7 @@ pub fn debezium(source: At<'_>, settings: &Settings) -> Result<Option<Revision>,
     };
     let positions: Vec<u64> = positions.map(number).collect::<Result<_, _>>()?;
     match positions[..] {
-        [commit, own] => Ok(Some(sequence(&[commit, own]))),
+        [commit, own] => Ok(Some(vec![commit, own])),
         _ => Err(told.is_not("a list of two positions")),
     }
 }

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 mod append;
 mod apply;
 mod audit;
+mod capture;
 mod dead_letters;
 mod inlets;
 mod log;
@@ -97,6 +98,9 @@ enum Command {
     /// Records that could not be merged
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Databases whose changes are captured
+    #[command(subcommand)]
+    Capture(capture::Command),
     /// Plugins, before they are part of a pipeline
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -132,6 +136,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Found> {
         Command::Rules(command) => rules::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,
+        Command::Capture(command) => capture::run(command).await,
         Command::Plugin(command) => plugin::run(command),
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::inlets::Inlets;
 use super::open::{self, OpenLog, OpenStore, Pipeline};
 use super::{Found, PipelineArgument, print};
+use crate::capture::{CaptureError, Captures};
 use crate::config::{ClickHousePlace, Door, LogKind, Proposal, RunFile, difference};
 use crate::door;
 use crate::engine;
@@ -24,7 +25,8 @@ use crate::worker::{self, Mode, Shared, retention};
 
 pub const EXAMPLES: &str = "Examples:
   concord run -c pipeline.toml                 until Ctrl-C
-  concord run -c pipeline.toml --until-idle    read the log to its end, write, and end: backfills, tests
+  concord run -c pipeline.toml --until-idle    read the log to its end, write, and end: backfills, tests;
+                                               captured databases first, up to what they have when it starts
   concord run -c pipeline.toml --instance 0/4  one of four workers: partitions 0, 4, 8, ...
 
 Until Ctrl-C it also takes in what the pipeline file names: webhooks ([gateway]), folders ([source.folder]) and endpoints
@@ -169,7 +171,9 @@ async fn work<L: Log>(
     let _guard = run_file.write(&pipeline.file.data_dir)?;
     tracing::info!(clickhouse = %opened.address, "pipeline {} runs", pipeline.file.name);
     let (stop, stopped) = watch::channel(false);
-    let signals = tokio::spawn(heard.pass_on(stop));
+    let stop = Arc::new(stop);
+    let signals = tokio::spawn(heard.pass_on(stop.clone()));
+    let mut captures = captures(pipeline, &shared, arguments)?;
     let started = std::time::Instant::now();
     let mode = Mode { until_idle: arguments.until_idle, tick: (!arguments.until_idle).then_some(TICK) };
     let partitions = arguments.instance.of(shared.log.identity().partitions);
@@ -189,20 +193,41 @@ async fn work<L: Log>(
         }
     };
     let progress = progress(shared.clone());
+    let mut failed = None;
     let result = tokio::select! {
         result = worker::run(shared.clone(), partitions, mode, stopped) => result,
         () = progress => Ok(()),
+        () = fails(&mut captures, &mut failed, &stop) => Ok(()),
     };
     if let Some(inlets) = inlets {
         inlets.close().await;
     }
+    captures.close().await;
     signals.abort();
     serving.abort();
     health.inspect(tokio::task::JoinHandle::abort);
     forgetting.inspect(tokio::task::JoinHandle::abort);
     result?;
+    if let Some((source, error)) = failed {
+        return Err(anyhow::Error::new(error).context(format!("source {source}")));
+    }
     report(&shared, started.elapsed(), arguments)?;
     Ok(Found::Fine)
+}
+
+/// Begins to capture the sources that are databases. Of several workers only one does: a database tells everything to one.
+fn captures<L: Log>(pipeline: &Pipeline, shared: &Arc<Shared<L>>, arguments: &Arguments) -> Result<Captures> {
+    let sources = if arguments.instance.has(0) { &pipeline.file.sources[..] } else { &[] };
+    Captures::start(sources, &pipeline.file.data_dir, shared, arguments.until_idle)
+        .map_err(|(source, error)| anyhow::Error::new(error).context(format!("source {source}")))
+}
+
+/// Has the workers end where a capture can't be waited for; never returns.
+async fn fails(captures: &mut Captures, failed: &mut Option<(Arc<str>, CaptureError)>, stop: &watch::Sender<bool>) {
+    *failed = Some(captures.failed().await);
+    // Nobody listens any more only if they have ended by themselves.
+    let _ = stop.send(true);
+    std::future::pending().await
 }
 
 fn report<L: Log>(shared: &Shared<L>, elapsed: Duration, arguments: &Arguments) -> Result<()> {
@@ -246,7 +271,7 @@ impl Signals {
     }
 
     /// The first signal ends cleanly, the second at once.
-    async fn pass_on(mut self, stop: watch::Sender<bool>) {
+    async fn pass_on(mut self, stop: Arc<watch::Sender<bool>>) {
         for round in 0.. {
             tokio::select! {
                 _ = self.interrupt.recv() => {}

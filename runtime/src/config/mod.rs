@@ -9,6 +9,7 @@
 //! The files are proposals. What holds is the last document before a record in the log; this module neither reads the
 //! log nor runs a plugin. `difference` tells a person what an `apply` would change.
 
+mod capture;
 mod connect;
 mod diagnostic;
 mod difference;
@@ -27,6 +28,7 @@ mod run_file;
 #[cfg(test)]
 mod tests;
 
+pub use capture::{Capture, CaptureTls, CapturedDatabase, PasswordPlace, TableName, is_here};
 pub use connect::{Cursor, CursorPlace, Folder, Poll, PollAuth};
 pub use diagnostic::{ConfigErrors, Diagnostic, Place as TextPlace};
 pub use difference::difference;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::types::FieldType;
 
+use super::capture::Capture;
 use super::connect::{Folder, Poll};
 use super::diagnostic::{ConfigErrors, Findings, TextFile};
 use super::document::{Limits, Policies};
@@ -162,6 +163,8 @@ pub struct SourceSettings {
     pub folder: Option<Folder>,
     /// Where it is asked; likewise.
     pub poll: Option<Poll>,
+    /// The database whose changes its records are; of this machine: no decision depends on it.
+    pub capture: Option<Capture>,
 }
 
 /// What a machine may tune: speed and memory, never an outcome.

@@ -15,6 +15,7 @@ use toml::de::DeValue;
 
 use crate::types::FieldType;
 
+use super::capture::{self, RawCapture};
 use super::connect::{RawFolder, RawPoll};
 use super::diagnostic::{Findings, TextFile};
 use super::document::{Limits, Policies, StaleData};
@@ -102,6 +103,7 @@ struct RawSource {
     gateway: Option<RawDoor>,
     folder: Option<RawFolder>,
     poll: Option<RawPoll>,
+    capture: Option<RawCapture>,
 }
 
 #[derive(Deserialize)]
@@ -538,6 +540,11 @@ impl Reader<'_> {
                 })
             }
         };
+        let capture = raw.capture.and_then(|section| {
+            let (capture, wrong) = capture::read(section, raw.name.get_ref(), &self.folder);
+            wrong.into_iter().for_each(|(span, message, remedy)| self.report(span, message, &remedy));
+            capture
+        });
         SourceSettings {
             name: raw.name.into_inner().into(),
             plugin: self.path(&raw.plugin),
@@ -546,6 +553,7 @@ impl Reader<'_> {
             inventory: raw.inventory,
             folder: raw.folder.map(|folder| self.folder(folder)),
             poll: raw.poll.map(|poll| self.poll(poll)),
+            capture,
         }
     }
 

@@ -4,7 +4,7 @@
 //! or another. Knows start, idleness and end; the stages are in the modules below.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +103,17 @@ pub struct Shared<L> {
     pub tuning: Tuning,
     progress: Vec<Progress>,
     in_force: watch::Sender<Option<Arc<InForce>>>,
+    /// Doors that may still append.
+    held: AtomicUsize,
+}
+
+/// As long as it lives the process is not idle, however far its partitions are read.
+pub struct Hold<L>(Arc<Shared<L>>);
+
+impl<L> Drop for Hold<L> {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The configuration in force and the plugins of its sources, for whoever takes deliveries in this process.
@@ -117,11 +128,21 @@ pub struct InForce {
 impl<L: Log> Shared<L> {
     pub fn new(log: Arc<L>, store: Store, host: Host, key: ControlKey, instance: String, tuning: Tuning) -> Shared<L> {
         let progress = (0..log.identity().partitions).map(|_| Progress::default()).collect();
-        Shared { log, store, host, key, instance, tuning, progress, in_force: watch::Sender::new(None) }
+        Shared {
+            log,
+            store,
+            host,
+            key,
+            instance,
+            tuning,
+            progress,
+            in_force: watch::Sender::new(None),
+            held: AtomicUsize::new(0),
+        }
     }
 
-    /// Appends, waiting while the log is away.
-    async fn append(&self, partition: Partition, records: Vec<NewRecord>) -> Result<Offset, LogError> {
+    /// Appends, waiting while the log is away. What is appended has to be recognizable when it comes twice.
+    pub async fn append(&self, partition: Partition, records: Vec<NewRecord>) -> Result<Offset, LogError> {
         let mut wait = Duration::from_millis(50);
         loop {
             match self.log.append(partition, records.clone()).await {
@@ -158,6 +179,12 @@ impl<L> Shared<L> {
     /// The configuration in force, and whatever follows it.
     pub fn in_force(&self) -> watch::Receiver<Option<Arc<InForce>>> {
         self.in_force.subscribe()
+    }
+
+    /// Keeps the process from being idle: somebody has not yet appended all that it is to wait for.
+    pub fn hold(self: &Arc<Self>) -> Hold<L> {
+        self.held.fetch_add(1, Ordering::AcqRel);
+        Hold(self.clone())
     }
 
     /// A partition has applied this configuration.
@@ -282,6 +309,10 @@ async fn idle<L: Log>(shared: Arc<Shared<L>>, partitions: Arc<[Partition]>, want
 }
 
 async fn ends_if_idle<L: Log>(shared: &Shared<L>, partitions: &[Partition]) -> Option<Vec<Offset>> {
+    // Looked at first: what was appended before it was let go is in the bounds below.
+    if shared.held.load(Ordering::Acquire) > 0 {
+        return None;
+    }
     let mut ends = Vec::new();
     for partition in partitions.iter().copied() {
         let (_, end) = shared.log.bounds(partition).await.ok()?;

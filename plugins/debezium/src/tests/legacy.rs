@@ -226,6 +226,18 @@ fn what_is_no_change_of_a_row_says_so() {
 }
 
 #[test]
+fn concords_own_capture() {
+    let epoch = format!("{AT},\"concord_epoch\":1772366400");
+    let told_of_row = told(SETTINGS, &event("r", "null", ROW, &epoch));
+    assert!(told_of_row[1].starts_with("set @[1772366400, 0, 3, 484, 0] DZ"), "{told_of_row:?}");
+    assert_eq!(told(SETTINGS, r#"{"concord_snapshot":"begin","property":"12"}"#), ["at 12", "snapshot begins"]);
+    assert_eq!(told(SETTINGS, r#"{"concord_snapshot":"end","property":"12"}"#), ["at 12", "snapshot ends"]);
+    for body in [r#"{"concord_snapshot":"end"}"#, r#"{"concord_snapshot":"middle","property":"12"}"#] {
+        assert!(refused(SETTINGS, body).contains(if body.contains("middle") { "\"middle\"" } else { "property" }));
+    }
+}
+
+#[test]
 fn cards_are_masked_and_mapped_columns_are_not() {
     use concord_plugin::{Normalizer as _, json, testing};
     let settings = json::parse(SETTINGS.as_bytes()).unwrap();

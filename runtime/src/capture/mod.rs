@@ -1,0 +1,234 @@
+//! Change data capture: what two kinds of databases commit becomes records of the log.
+//!
+//! ```text
+//! first snapshot, then replication (postgres, mysql) -> envelope -> split and append (intake) -> position (memory, slot)
+//! ```
+//!
+//! Writes Debezium's envelope, so that one plugin reads captured and foreign events alike. A record's id is made of its
+//! position: one that comes again, since the position is kept after the records, is a `duplicate`. Every initial load raises
+//! the epoch, the first number of each revision: after it, whatever a restored or replaced server counts, its rows are newer.
+//!
+//! Knows databases and how to stay connected to them. Does not know what a column means.
+
+pub mod check;
+mod envelope;
+mod intake;
+mod memory;
+mod mysql;
+mod postgres;
+mod snapshot;
+
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Capture as Settings, CapturedDatabase, PasswordPlace, SourceSettings};
+use crate::log::{Log, LogError};
+use crate::plugin::{HostError, LoadError};
+use crate::worker::Shared;
+use intake::Intake;
+
+/// The first wait before a database is tried again.
+const SOON: Duration = Duration::from_millis(200);
+/// And the longest.
+const LATE: Duration = Duration::from_secs(30);
+/// For a session to end by itself.
+const GRACE: Duration = Duration::from_secs(3);
+/// The longest wait where somebody waits for the end.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a capture ended. Messages say what to do; no password is in them.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    #[error("{0}")]
+    Password(String),
+    /// The database does not answer, or ended the connection.
+    #[error("{0}")]
+    Away(String),
+    /// It answers, but is not set up for this.
+    #[error("{what}: {remedy}")]
+    Setup { what: String, remedy: String },
+    /// What was read cannot be understood.
+    #[error("{0}")]
+    Protocol(String),
+    /// The changes since the kept position cannot be had any more: everything has to be read anew.
+    #[error("{0}")]
+    Gap(String),
+    #[error("{path}: {error}; this folder has to be writable, it keeps how far the capture is")]
+    Memory { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the source is not in the configuration in force: `concord apply` puts it there")]
+    NoSource,
+    #[error("the source's plugin cannot be loaded: {0}")]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl CaptureError {
+    fn setup(what: impl Into<String>, remedy: impl Into<String>) -> CaptureError {
+        CaptureError::Setup { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// Why a session ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Somebody wants it so.
+    Stopped,
+    /// What was committed when the session began has been taken.
+    Caught,
+}
+
+/// What one source's session knows and needs.
+struct Job<L> {
+    name: Arc<str>,
+    settings: Settings,
+    password: String,
+    /// Of this machine: what is known about this capture.
+    memory: PathBuf,
+    intake: Intake<L>,
+    /// End once everything that was committed at the beginning is taken.
+    until_caught: bool,
+    stop: watch::Receiver<bool>,
+    /// This session came as far as reading changes: the next failure is a new one.
+    worked: bool,
+}
+
+/// The captures of a process. Dropping it ends them at once.
+pub struct Captures {
+    tasks: JoinSet<Result<(), (Arc<str>, CaptureError)>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Captures {
+    /// Reads the passwords and begins to capture each source that has a database. With `until_caught` the process is kept
+    /// from being idle until each has taken what was committed before.
+    ///
+    /// # Errors
+    /// A password that cannot be read, and whose it is.
+    pub fn start<L: Log>(
+        sources: &[SourceSettings],
+        data_dir: &Path,
+        shared: &Arc<Shared<L>>,
+        until_caught: bool,
+    ) -> Result<Captures, (Arc<str>, CaptureError)> {
+        let (stop, stopped) = watch::channel(false);
+        let mut captures = Captures { tasks: JoinSet::new(), stop };
+        for source in sources {
+            let Some(settings) = &source.capture else { continue };
+            let name = source.name.clone();
+            let password = settings.password.read().map_err(|why| (name.clone(), CaptureError::Password(why)))?;
+            let job = Job {
+                intake: Intake::new(name.clone(), shared.clone()),
+                memory: data_dir.join("capture").join(format!("{name}.json")),
+                settings: settings.clone(),
+                password,
+                until_caught,
+                stop: stopped.clone(),
+                worked: false,
+                name,
+            };
+            let held = until_caught.then(|| shared.hold());
+            captures.tasks.spawn(async move {
+                let _held = held;
+                keep(job).await
+            });
+        }
+        Ok(captures)
+    }
+
+    /// The first capture that failed for good: there is one only where [`Captures::start`] was told to end.
+    pub async fn failed(&mut self) -> (Arc<str>, CaptureError) {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(failed)) => return failed,
+                Err(error) => return ("?".into(), CaptureError::Protocol(format!("a capture broke off: {error}"))),
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Ends them; what they have read is in the log then, and their positions are kept.
+    pub async fn close(mut self) {
+        // Nobody listens any more only if all have ended by themselves.
+        let _ = self.stop.send(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(5), all).await.is_err() {
+            tracing::warn!("a capture did not end in time; it will repeat a little");
+        }
+    }
+}
+
+/// One session after the other, until it is to end.
+async fn keep<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
+    let mut wait = SOON;
+    loop {
+        job.worked = false;
+        let mut stop = job.stop.clone();
+        // What a server sends is read by code of others: where it breaks, this source alone starts again.
+        let session = AssertUnwindSafe(session(&mut job)).catch_unwind();
+        let ended = tokio::select! {
+            ended = session => ended.unwrap_or_else(|_| Err(CaptureError::Protocol("the capture broke off".to_owned()))),
+            // A session that reads looks for itself, and keeps its position; this ends one that waits for a server.
+            () = async { stopped(&mut stop).await; tokio::time::sleep(GRACE).await } => Ok(Ended::Stopped),
+        };
+        match ended {
+            Ok(Ended::Stopped | Ended::Caught) => return Ok(()),
+            // A server that starts, or still has the connection of a process that was killed, is given some seconds.
+            Err(error) if job.until_caught && (wait > PATIENCE || !matches!(error, CaptureError::Away(_))) => {
+                return Err((job.name, error));
+            }
+            Err(error) => {
+                if job.worked {
+                    wait = SOON;
+                }
+                let after = wait.as_secs_f32();
+                match error {
+                    CaptureError::Setup { .. } | CaptureError::Gap(_) | CaptureError::NoSource => {
+                        tracing::error!(source = %job.name, "nothing is captured: {error}; trying again in {after} s");
+                    }
+                    _ => tracing::warn!(source = %job.name, "{error}; trying again in {after} s"),
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stopped(&mut stop) => return Ok(()),
+        }
+        wait = (wait * 2).min(LATE);
+    }
+}
+
+/// Ends when somebody wants an end.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Without a sender the process ends.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn session<L: Log>(job: &mut Job<L>) -> Result<Ended, CaptureError> {
+    match job.settings.database.clone() {
+        CapturedDatabase::Postgres { database, publication, slot } => {
+            postgres::session(job, &database, &publication, &slot).await
+        }
+        CapturedDatabase::MySql { server_id } => mysql::session(job, server_id).await,
+    }
+}
+
+impl PasswordPlace {
+    /// Where somebody who has to change it finds it.
+    fn described(&self) -> String {
+        match self {
+            PasswordPlace::None => "there is no password_file or password_env".to_owned(),
+            PasswordPlace::File(path) => format!("the password in {}", path.display()),
+            PasswordPlace::Environment(name) => format!("the password in ${name}"),
+        }
+    }
+}
