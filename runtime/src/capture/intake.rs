@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::CaptureError;
 use crate::config::{Codes, Document};
+use crate::connect::Pulse;
 use crate::deliver::Deliverer;
 use crate::event::Key;
 use crate::log::{Identity, Log, NewRecord, Partition};
@@ -41,12 +42,14 @@ pub(super) struct Intake<L> {
     deliverer: Option<(u64, Deliverer)>,
     /// Records appended by this process.
     pub records: u64,
+    /// What is durable in the log has been heard.
+    pub pulse: Arc<Pulse>,
 }
 
 impl<L: Log> Intake<L> {
-    pub fn new(name: Arc<str>, shared: Arc<Shared<L>>) -> Intake<L> {
+    pub fn new(name: Arc<str>, shared: Arc<Shared<L>>, pulse: Arc<Pulse>) -> Intake<L> {
         let in_force = shared.in_force();
-        Intake { name, shared, in_force, deliverer: None, records: 0 }
+        Intake { name, shared, in_force, deliverer: None, records: 0, pulse }
     }
 
     /// The log that records go to.
@@ -98,6 +101,7 @@ impl<L: Log> Intake<L> {
         let appends = gathered.records.into_iter().map(|(partition, records)| self.shared.append(partition, records));
         try_join_all(appends).await?;
         self.records += count as u64;
+        self.pulse.hear(gathered.properties.iter().map(|property| property.as_str().into()));
         Ok(())
     }
 

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Capture as Settings, CapturedDatabase, PasswordPlace, SourceSettings};
+use crate::connect::Pulse;
 use crate::log::{Log, LogError};
 use crate::plugin::{HostError, LoadError};
 use crate::worker::Shared;
@@ -103,6 +104,7 @@ struct Job<L> {
 
 /// The captures of a process. Dropping it ends them at once.
 pub struct Captures {
+    pulses: Vec<Arc<Pulse>>,
     tasks: JoinSet<Result<(), (Arc<str>, CaptureError)>>,
     stop: watch::Sender<bool>,
 }
@@ -120,13 +122,15 @@ impl Captures {
         until_caught: bool,
     ) -> Result<Captures, (Arc<str>, CaptureError)> {
         let (stop, stopped) = watch::channel(false);
-        let mut captures = Captures { tasks: JoinSet::new(), stop };
+        let mut captures = Captures { pulses: Vec::new(), tasks: JoinSet::new(), stop };
         for source in sources {
             let Some(settings) = &source.capture else { continue };
             let name = source.name.clone();
             let password = settings.password.read().map_err(|why| (name.clone(), CaptureError::Password(why)))?;
+            let pulse = Pulse::new(name.clone(), "capture");
+            captures.pulses.push(pulse.clone());
             let job = Job {
-                intake: Intake::new(name.clone(), shared.clone()),
+                intake: Intake::new(name.clone(), shared.clone(), pulse),
                 memory: data_dir.join("capture").join(format!("{name}.json")),
                 settings: settings.clone(),
                 password,
@@ -142,6 +146,11 @@ impl Captures {
             });
         }
         Ok(captures)
+    }
+
+    /// What their heartbeats are made of.
+    pub fn pulses(&self) -> Vec<Arc<Pulse>> {
+        self.pulses.clone()
     }
 
     /// The first capture that failed for good: there is one only where [`Captures::start`] was told to end.
@@ -180,6 +189,7 @@ async fn keep<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
             // A session that reads looks for itself, and keeps its position; this ends one that waits for a server.
             () = async { stopped(&mut stop).await; tokio::time::sleep(GRACE).await } => Ok(Ended::Stopped),
         };
+        job.intake.pulse.alive(false);
         match ended {
             Ok(Ended::Stopped | Ended::Caught) => return Ok(()),
             // A server that starts, or still has the connection of a process that was killed, is given some seconds.

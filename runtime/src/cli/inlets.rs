@@ -1,4 +1,5 @@
-//! What brings deliveries in while `concord run` is up: webhooks, folders, endpoints; and the heartbeats of all of them.
+//! What brings deliveries in while `concord run` is up: webhooks, folders, endpoints; and the heartbeats of all of them and
+//! of captured databases.
 //!
 //! Does not know what they do.
 
@@ -9,7 +10,7 @@ use anyhow::Result;
 use tokio::task::JoinHandle;
 
 use crate::config::PipelineFile;
-use crate::connect::{Connectors, Place, beat};
+use crate::connect::{Connectors, Place, Pulse, beat};
 use crate::gateway::Gateway;
 use crate::log::Log;
 use crate::worker::Shared;
@@ -27,8 +28,13 @@ pub struct Inlets<L> {
 
 impl<L: Log> Inlets<L> {
     /// Opens what the file names. A gateway may stand on every worker; folders and endpoints are one worker's, that of
-    /// partition 0: two would take everything twice.
-    pub async fn open(file: &PipelineFile, shared: &Arc<Shared<L>>, share: Share) -> Result<Inlets<L>> {
+    /// partition 0: two would take everything twice. `captures` are further connectors whose heartbeats go with theirs.
+    pub async fn open(
+        file: &PipelineFile,
+        shared: &Arc<Shared<L>>,
+        share: Share,
+        captures: Vec<Arc<Pulse>>,
+    ) -> Result<Inlets<L>> {
         let gateway = match &file.gateway {
             None => None,
             Some(settings) => {
@@ -46,7 +52,8 @@ impl<L: Log> Inlets<L> {
         };
         let sources = if share.has(0) { file.sources.as_slice() } else { &[] };
         let connectors = Connectors::open(sources, &place)?;
-        let mut pulses = connectors.pulses();
+        let mut pulses = captures;
+        pulses.extend(connectors.pulses());
         pulses.extend(gateway.iter().flat_map(Gateway::pulses));
         let beating = beat(shared.log.clone(), shared.key.clone(), shared.instance.clone(), pulses, HEARTBEAT);
         Ok(Inlets { gateway, connectors, heart: tokio::spawn(beating) })

@@ -161,10 +161,11 @@ async fn work<L: Log>(
         ClickHousePlace::Server { ref user, .. } => user.clone(),
     };
     let database = pipeline.file.clickhouse.database.clone();
+    let mut captures = captures(pipeline, &shared, arguments)?;
     // What only reads the log to its end takes nothing in.
     let inlets = match arguments.until_idle {
         true => None,
-        false => Some(Inlets::open(&pipeline.file, &shared, arguments.instance).await?),
+        false => Some(Inlets::open(&pipeline.file, &shared, arguments.instance, captures.pulses()).await?),
     };
     let run_file =
         RunFile::of_this_process(opened.address.clone(), database, user, opened.reader_password.clone(), door);
@@ -173,7 +174,6 @@ async fn work<L: Log>(
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
     let signals = tokio::spawn(heard.pass_on(stop.clone()));
-    let mut captures = captures(pipeline, &shared, arguments)?;
     let started = std::time::Instant::now();
     let mode = Mode { until_idle: arguments.until_idle, tick: (!arguments.until_idle).then_some(TICK) };
     let partitions = arguments.instance.of(shared.log.identity().partitions);

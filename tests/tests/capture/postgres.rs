@@ -1,6 +1,7 @@
 //! PostgreSQL: snapshot and changes without gap or overlap, positions, lost slots, what is missing.
 
 use concord::capture::CaptureError;
+use concord::log::partitioner::partition;
 use concord_tests::pipeline::with_clickhouse;
 use concord_tests::servers::{Console, Postgres, installed};
 
@@ -44,6 +45,23 @@ fn server() -> (Postgres, Console) {
 
 fn confirmed(console: &mut Console) -> String {
     console.run("SELECT confirmed_flush_lsn FROM pg_replication_slots;").expect("slots").join(",")
+}
+
+#[test]
+fn heartbeats_vouch_for_the_hotels_whose_rows_were_read() {
+    if !installed() {
+        return;
+    }
+    with_clickhouse(async |lease| {
+        let (server, mut console) = server();
+        console.run("INSERT INTO nights VALUES (12, 'DZ', '2027-03-01', 8, 120.5, false), (13, 'EZ', '2027-03-01', 2, 70, true);").unwrap();
+        let stage = Stage::new(lease, &capture(&server)).await;
+        let mut said = stage.catch_up_and_beat().await;
+        said.sort();
+        let on = |property: &str| partition(property.as_bytes(), 2);
+        let of = |property: &str| (Some(property.to_owned()), on(property));
+        assert_eq!(said, [(None, 0), of("H1"), of("H2")], "the session has ended: of what it read it still tells");
+    });
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use concord::capture::check::{Checked, State, check};
 use concord::capture::{CaptureError, Captures};
 use concord::config::{PipelineFile, Proposal, Tuning};
+use concord::connect::beat;
+use concord::event::{Control, Parsed, parse};
 use concord::log::Log;
+use concord::log::partitioner::partition as home;
 use concord::worker::checkpoint::Counts;
 use concord_tests::pipeline::{
-    Database, Lease, OwnLog, plugins_dir, process, proposal_records, read_pipeline, until_idle,
+    Database, Lease, OwnLog, key, plugins_dir, process, proposal_records, read_pipeline, until_idle,
 };
 use concord_tests::servers::PASSWORD;
 use tempfile::TempDir;
@@ -95,6 +98,46 @@ impl Stage {
         };
         captures.close().await;
         ended
+    }
+
+    /// The same, and what the capture's heartbeats say then: one round of them, as `concord run` appends them.
+    pub async fn catch_up_and_beat(&self) -> Vec<(Option<String>, u32)> {
+        let shared = process(self.own.log.clone(), &self.database, "capture", Tuning::default()).await;
+        let mut captures =
+            Captures::start(&self.file.sources, self.folder.path(), &shared, true).map_err(|(_, error)| error).unwrap();
+        tokio::select! {
+            ended = until_idle(&shared) => ended.expect("workers"),
+            (_, error) = captures.failed() => panic!("{error}"),
+        }
+        let mut ends = Vec::new();
+        for partition in 0..2 {
+            ends.push(self.own.log.bounds(partition).await.expect("bounds").1);
+        }
+        let every = std::time::Duration::from_millis(10);
+        let beat = beat(self.own.log.clone(), key(), "capture".to_owned(), captures.pulses(), every);
+        let read = async {
+            let mut said = Vec::new();
+            // The connector's own stands on partition 0, one about a property on the property's partition.
+            let homes = [0, home(b"H1", 2), home(b"H2", 2)];
+            for partition in 0..2 {
+                let count = homes.iter().filter(|home| **home == partition).count();
+                let mut at = ends[partition as usize];
+                for _ in 0..count {
+                    let record = self.own.log.read(partition, at, 1, 1).await.expect("a heartbeat").remove(0);
+                    at = record.offset + 1;
+                    let Parsed::Control(signed) = parse(&record.value, &key()) else { panic!("{:?}", record.value) };
+                    let Control::Heartbeat { property, .. } = signed.control else { panic!("{:?}", signed.control) };
+                    said.push((property, partition));
+                }
+            }
+            said
+        };
+        let said = tokio::select! {
+            () = beat => unreachable!("it never ends"),
+            said = read => said,
+        };
+        captures.close().await;
+        said
     }
 
     /// What became of the log's records.

@@ -75,6 +75,7 @@ pub(super) async fn follow<L: Log>(
     let mut stream = connection.get_binlog_stream(request).await.map_err(asked)?;
     tracing::info!(source = %job.name, "following MySQL at {}", super::place(&job.settings));
     job.worked = true;
+    job.intake.pulse.alive(true);
     let (name, tables) = (job.name.clone(), job.settings.tables.clone());
     let mut follower = Follower {
         name: &name,

@@ -65,6 +65,7 @@ pub(super) async fn follow<L: Log>(
     connection.copy_both(&format!("START_REPLICATION SLOT {} LOGICAL 0/0 {options}", identifier(slot))).await?;
     tracing::info!(source = %job.name, "following PostgreSQL at {}", super::connection::place(&job.settings));
     job.worked = true;
+    job.intake.pulse.alive(true);
     let (name, tables, heartbeat) = (job.name.clone(), job.settings.tables.clone(), job.settings.heartbeat);
     let place = Place { commit: Lsn(0), millis: 0, transaction: 0, number: 0, within: false, seen: Lsn(0) };
     let mut follower = Follower {
