@@ -1,8 +1,7 @@
 //! The rows that a decided batch writes, one struct per table of design section 7.
 //!
 //! Knows what stands in a row. Does not know ClickHouse: the store turns these into inserts.
-//! `version` is the same whenever the same record is decided (layout epoch and offset), so a row
-//! written twice is one row.
+//! `version` is made of the record's position alone: a row written twice is one row.
 
 use std::sync::Arc;
 

@@ -78,8 +78,8 @@ pub struct Migration<'a, A, B> {
 }
 
 impl<A: Log, B: Log> Migration<'_, A, B> {
-    /// Moves everything. After an error nothing has changed for the workers of the old log, unless it comes from the
-    /// clearing up that follows the move; in either case it can be called again.
+    /// Moves everything. After an error the old log goes on as before, but for owner records that stop who worked on it,
+    /// unless it comes from the clearing up that follows the move; in either case it can be called again.
     pub async fn run(&self) -> Result<Moved, MigrateError> {
         let (old, new) = (self.old.identity(), self.new.identity());
         if old == new {

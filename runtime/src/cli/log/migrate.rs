@@ -82,11 +82,10 @@ fn common(old: &Pipeline, new: &Pipeline) -> Result<ControlKey> {
     if from.clickhouse != to.clickhouse || embedded && from.data_dir != to.data_dir {
         bail!(differs("the place of ClickHouse"));
     }
-    let key = |pipeline: &Pipeline| ControlKey::load(&pipeline.file.key_file);
     if std::fs::read(&from.key_file).ok() != std::fs::read(&to.key_file).ok() {
         bail!(differs("the key file"));
     }
-    Ok(key(old)?)
+    Ok(ControlKey::load(&from.key_file)?)
 }
 
 fn show(file: &PipelineFile) -> String {
