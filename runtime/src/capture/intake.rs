@@ -77,7 +77,7 @@ impl<L: Log> Intake<L> {
                     attributes: Vec::new(),
                     body: document.body.clone(),
                 };
-                let delivered = deliverer.deliver(delivery, Some(&document.id), now_millis())?;
+                let delivered = deliverer.deliver_own(delivery, &document.id, now_millis())?;
                 let placed = delivered.rejected.is_none();
                 if let Some(reason) = delivered.rejected {
                     tracing::debug!(source = %name, id = document.id, "a dead letter: {reason}");
