@@ -16,7 +16,9 @@ mod intake;
 mod memory;
 mod mysql;
 mod postgres;
+pub mod progress;
 mod snapshot;
+mod tls;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ use crate::log::{Log, LogError};
 use crate::plugin::{HostError, LoadError};
 use crate::worker::Shared;
 use intake::Intake;
+use progress::{Monitor, Progress};
 
 /// The first wait before a database is tried again.
 const SOON: Duration = Duration::from_millis(200);
@@ -98,6 +101,7 @@ struct Job<L> {
     /// End once everything that was committed at the beginning is taken.
     until_caught: bool,
     stop: watch::Receiver<bool>,
+    progress: Arc<Progress>,
     /// This session came as far as reading changes: the next failure is a new one.
     worked: bool,
 }
@@ -105,6 +109,7 @@ struct Job<L> {
 /// The captures of a process. Dropping it ends them at once.
 pub struct Captures {
     pulses: Vec<Arc<Pulse>>,
+    monitors: Vec<Monitor>,
     tasks: JoinSet<Result<(), (Arc<str>, CaptureError)>>,
     stop: watch::Sender<bool>,
 }
@@ -122,20 +127,24 @@ impl Captures {
         until_caught: bool,
     ) -> Result<Captures, (Arc<str>, CaptureError)> {
         let (stop, stopped) = watch::channel(false);
-        let mut captures = Captures { pulses: Vec::new(), tasks: JoinSet::new(), stop };
+        let mut captures = Captures { pulses: Vec::new(), monitors: Vec::new(), tasks: JoinSet::new(), stop };
         for source in sources {
             let Some(settings) = &source.capture else { continue };
             let name = source.name.clone();
             let password = settings.password.read().map_err(|why| (name.clone(), CaptureError::Password(why)))?;
             let pulse = Pulse::new(name.clone(), "capture");
             captures.pulses.push(pulse.clone());
+            let progress = Progress::new(&name, settings);
+            let (settings, known) = (settings.clone(), password.clone());
+            captures.monitors.push(Monitor { settings: settings.clone(), password: known, progress: progress.clone() });
             let job = Job {
                 intake: Intake::new(name.clone(), shared.clone(), pulse),
-                memory: data_dir.join("capture").join(format!("{name}.json")),
-                settings: settings.clone(),
+                memory: memory_file(data_dir, &name),
+                settings,
                 password,
                 until_caught,
                 stop: stopped.clone(),
+                progress,
                 worked: false,
                 name,
             };
@@ -146,6 +155,11 @@ impl Captures {
             });
         }
         Ok(captures)
+    }
+
+    /// Whoever wants to know how far they are asks these.
+    pub fn monitors(&self) -> Vec<Monitor> {
+        self.monitors.clone()
     }
 
     /// What their heartbeats are made of.
@@ -176,8 +190,20 @@ impl Captures {
     }
 }
 
+/// Where this machine remembers a source's capture.
+fn memory_file(data_dir: &Path, source: &str) -> PathBuf {
+    data_dir.join("capture").join(format!("{source}.json"))
+}
+
 /// One session after the other, until it is to end.
-async fn keep<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
+async fn keep<L: Log>(job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
+    let progress = job.progress.clone();
+    let ended = sessions(job).await;
+    progress.stops();
+    ended
+}
+
+async fn sessions<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
     let mut wait = SOON;
     loop {
         job.worked = false;
@@ -197,6 +223,7 @@ async fn keep<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
                 return Err((job.name, error));
             }
             Err(error) => {
+                job.progress.fails(&error);
                 if job.worked {
                     wait = SOON;
                 }

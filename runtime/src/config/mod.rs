@@ -24,6 +24,7 @@ mod proposal;
 mod quantity;
 mod raw;
 mod run_file;
+mod run_lock;
 
 #[cfg(test)]
 mod tests;
@@ -46,3 +47,4 @@ pub use pipeline::{
 pub use proposal::Proposal;
 pub use quantity::{parse_duration, parse_size};
 pub use run_file::{Door, RunFile, RunFileError, RunGuard, Running};
+pub use run_lock::{RunLock, settled};

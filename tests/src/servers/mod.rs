@@ -3,6 +3,7 @@
 //!
 //! Does not know what is stored in them. Servers refuse to run as root: then another account of the machine runs them.
 
+mod certificate;
 mod console;
 mod mariadb;
 mod postgres;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+pub use certificate::Certificate;
 pub use console::Console;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
@@ -111,6 +113,18 @@ impl Home {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The files of a server's certificate; it alone can read them.
+    fn certify(&self, certificate: &Certificate) -> Result<[PathBuf; 2]> {
+        let files = [("server.crt", &certificate.chain), ("server.key", &certificate.key)];
+        for (name, text) in files {
+            let path = self.path(name);
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+            Account::owns(self.account, &path)?;
+        }
+        Ok(files.map(|(name, _)| self.path(name)))
     }
 
     fn command(&self, program: &Path) -> Command {

@@ -184,6 +184,18 @@ impl Stage {
         self.transactions
     }
 
+    /// What `concord status` says, with its exit status: the words for people, and the JSON.
+    pub fn status(&self) -> Result<(i32, String, serde_json::Value)> {
+        let (_, words) = self.runner.asked(&["status"])?;
+        let (code, json) = self.runner.asked(&["status", "--json"])?;
+        Ok((code, words, serde_json::from_str(&json)?))
+    }
+
+    /// Waits until Concord has said this.
+    pub fn wait_for(&mut self, words: &str) -> Result<()> {
+        self.runner.wait_for(&[words])
+    }
+
     /// Ends Concord as Ctrl-C does.
     pub fn down(&mut self) -> Result<()> {
         self.runner.stop()
