@@ -29,8 +29,8 @@ use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Capture as Settings, CapturedDatabase, PasswordPlace, SourceSettings};
-use crate::connect::Pulse;
+use crate::config::{Capture as Settings, CapturedDatabase, SourceSettings};
+use crate::connect::{DeskError, Pulse, SecretError, read_secret};
 use crate::log::{Log, LogError};
 use crate::plugin::{HostError, LoadError};
 use crate::worker::Shared;
@@ -49,8 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Why a capture ended. Messages say what to do; no password is in them.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    #[error("{0}")]
-    Password(String),
+    #[error(transparent)]
+    Password(#[from] SecretError),
     /// The database does not answer, or ended the connection.
     #[error("{0}")]
     Away(String),
@@ -78,6 +78,18 @@ pub enum CaptureError {
 impl CaptureError {
     fn setup(what: impl Into<String>, remedy: impl Into<String>) -> CaptureError {
         CaptureError::Setup { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl From<DeskError> for CaptureError {
+    fn from(error: DeskError) -> CaptureError {
+        match error {
+            // Whoever captures has waited for it.
+            DeskError::NotYet => CaptureError::Away(error.to_string()),
+            DeskError::NoSource => CaptureError::NoSource,
+            DeskError::Load(error) => CaptureError::Load(error),
+            DeskError::Host(error) => CaptureError::Host(error),
+        }
     }
 }
 
@@ -131,7 +143,7 @@ impl Captures {
         for source in sources {
             let Some(settings) = &source.capture else { continue };
             let name = source.name.clone();
-            let password = settings.password.read().map_err(|why| (name.clone(), CaptureError::Password(why)))?;
+            let password = password(settings).map_err(|why| (name.clone(), why))?;
             let pulse = Pulse::new(name.clone(), "capture");
             captures.pulses.push(pulse.clone());
             let progress = Progress::new(&name, settings);
@@ -259,13 +271,18 @@ async fn session<L: Log>(job: &mut Job<L>) -> Result<Ended, CaptureError> {
     }
 }
 
-impl PasswordPlace {
-    /// Where somebody who has to change it finds it.
-    fn described(&self) -> String {
-        match self {
-            PasswordPlace::None => "there is no password_file or password_env".to_owned(),
-            PasswordPlace::File(path) => format!("the password in {}", path.display()),
-            PasswordPlace::Environment(name) => format!("the password in ${name}"),
-        }
+/// The password as the connection needs it; empty where there is none.
+fn password(settings: &Settings) -> Result<String, CaptureError> {
+    let Some(place) = &settings.password else { return Ok(String::new()) };
+    let secret = read_secret(place)?;
+    String::from_utf8(secret.bytes().to_vec())
+        .map_err(|_| CaptureError::setup(format!("{place} holds no text"), "write the password into it"))
+}
+
+/// Where somebody who has to change it finds it.
+fn place_of_password(settings: &Settings) -> String {
+    match &settings.password {
+        None => "user: there is no password_file or password_env".to_owned(),
+        Some(place) => format!("the password in {place}"),
     }
 }

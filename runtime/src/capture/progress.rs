@@ -177,7 +177,7 @@ pub fn remembered(source: &str, settings: &Settings, data_dir: &Path) -> Capture
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CaptureTls, PasswordPlace};
+    use crate::config::CaptureTls;
 
     fn settings() -> Settings {
         Settings {
@@ -185,7 +185,7 @@ mod tests {
             host: "127.0.0.1".into(),
             port: 3306,
             user: "concord".into(),
-            password: PasswordPlace::None,
+            password: None,
             tables: Vec::new(),
             tls: CaptureTls::Off,
             heartbeat: Duration::from_secs(10),

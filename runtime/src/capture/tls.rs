@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, RootCertStore};
 
 use super::CaptureError;
 use super::check::Checked;
@@ -25,8 +25,28 @@ pub(super) fn authorities(ca_cert: Option<&Path>) -> Result<RootCertStore, Captu
     if roots.is_empty() { Err(bad("there is no certificate in it".to_owned())) } else { Ok(roots) }
 }
 
-/// There is no trusted way to a server.
-pub(super) fn refused(server: &str, settings: &Capture, why: &dyn std::fmt::Display) -> CaptureError {
+/// There is no trusted way to a server, if that is why its connection failed.
+pub(super) fn refused(server: &str, settings: &Capture, error: &std::io::Error) -> Option<CaptureError> {
+    let rustls::Error::InvalidCertificate(why) = error.get_ref()?.downcast_ref()? else {
+        return Some(failed(server, settings, error));
+    };
+    Some(match why {
+        // A name that an authority shares with the one that was named, and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            failed(server, settings, &"its certificate is by an authority that is not trusted here")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            failed(server, settings, &format!("its certificate is for another name ({why})"))
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            failed(server, settings, &"its certificate has expired")
+        }
+        _ => failed(server, settings, error),
+    })
+}
+
+/// The connection could not be secured.
+pub(super) fn failed(server: &str, settings: &Capture, why: &dyn std::fmt::Display) -> CaptureError {
     let authority = match &settings.tls {
         CaptureTls::Verify { ca_cert: Some(path) } => {
             format!("{} has to be its authority's certificate", path.display())

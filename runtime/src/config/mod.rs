@@ -29,7 +29,7 @@ mod run_lock;
 #[cfg(test)]
 mod tests;
 
-pub use capture::{Capture, CaptureTls, CapturedDatabase, PasswordPlace, TableName, is_here};
+pub use capture::{Capture, CaptureTls, CapturedDatabase, TableName, is_here};
 pub use connect::{Cursor, CursorPlace, Folder, Poll, PollAuth};
 pub use diagnostic::{ConfigErrors, Diagnostic, Place as TextPlace};
 pub use difference::difference;

@@ -35,6 +35,8 @@ impl RunLock {
         loop {
             match file.try_lock() {
                 Ok(()) => break,
+                // Some file systems of a network have no locks: there nobody is kept out.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => break,
                 Err(TryLockError::WouldBlock) if begun.elapsed() < patience => sleep(LOOK),
                 Err(TryLockError::WouldBlock) => return Err(RunFileError::Held { path, pid: number(&mut file) }),
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -57,6 +59,7 @@ impl RunLock {
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(number(&mut file))),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

@@ -134,6 +134,8 @@ impl Home {
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .env("LC_ALL", "C.UTF-8")
+            // What servers that start at the same time put there has the same names.
+            .env("TMPDIR", self.folder.path())
             .env("HOME", self.folder.path());
         command
     }

@@ -122,11 +122,9 @@ fn unsecured(settings: &Capture, error: &mysql_async::Error) -> Option<CaptureEr
     let server = format!("MySQL at {}", place(settings));
     match error {
         mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Some(tls::absent(&server)),
-        mysql_async::Error::Io(IoError::Tls(why)) => Some(tls::refused(&server, settings, why)),
+        mysql_async::Error::Io(IoError::Tls(why)) => Some(tls::failed(&server, settings, why)),
         // The handshake's own errors come as the connection's.
-        mysql_async::Error::Io(IoError::Io(why)) if why.get_ref().is_some_and(|why| why.is::<rustls::Error>()) => {
-            Some(tls::refused(&server, settings, why))
-        }
+        mysql_async::Error::Io(IoError::Io(why)) => tls::refused(&server, settings, why),
         _ => None,
     }
 }

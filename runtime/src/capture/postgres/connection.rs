@@ -331,7 +331,8 @@ async fn stream(settings: &Capture, place: &str) -> Result<Box<dyn Stream>, Capt
         CaptureError::setup(format!("`{}` is no name of a host", settings.host), "write host = \"...\"")
     })?;
     let secured = client(ca_cert.as_deref())?.connect(name, tcp).await;
-    Ok(Box::new(secured.map_err(|error| tls::refused(&server, settings, &error))?))
+    let refused = |error| tls::refused(&server, settings, &error).unwrap_or_else(|| away(error));
+    Ok(Box::new(secured.map_err(refused)?))
 }
 
 fn client(ca_cert: Option<&std::path::Path>) -> Result<TlsConnector, CaptureError> {
@@ -394,7 +395,7 @@ fn refused(mut fields: ErrorFields<'_>) -> CaptureError {
 
 fn wrong_password(settings: &Capture) -> CaptureError {
     let what = format!("PostgreSQL does not accept the password of {}", settings.user);
-    CaptureError::setup(what, format!("look at {}", settings.password.described()))
+    CaptureError::setup(what, format!("look at {}", crate::capture::place_of_password(settings)))
 }
 
 fn unexpected(when: &str) -> CaptureError {
