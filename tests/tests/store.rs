@@ -74,6 +74,14 @@ fn migrations_run_twice_and_fields_become_columns() {
             place.synced_by_engine(by_engine).migrated().await;
             assert_eq!(place.number(synced).await, tables);
         }
+        let sparing = "SELECT countIf(engine_full LIKE '%auto_statistics_types = \'\'%') FROM system.tables \
+                       WHERE database = currentDatabase() AND engine LIKE '%MergeTree'";
+        assert_eq!(place.number(sparing).await, 9);
+        let altered = "SELECT max(metadata_modification_time) FROM system.tables \
+                       WHERE database = currentDatabase() AND engine LIKE '%MergeTree'";
+        let before = place.text(altered).await;
+        place.synced_by_engine(true).migrated().await;
+        assert_eq!(place.text(altered).await, before, "settings that stand are not written again");
 
         place.execute("INSERT INTO schema_migrations (version, name) SELECT 999, 'from the future'").await;
         let newer = store.migrate(&[]).await;

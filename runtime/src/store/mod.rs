@@ -235,7 +235,7 @@ impl Store {
         for statement in schema::pending(layout, self.schema_version().await?)? {
             self.execute(&statement).await?;
         }
-        for statement in schema::durability(layout, &self.engines().await?) {
+        for statement in schema::settings(layout, &self.engines().await?, &self.table_settings().await?) {
             self.execute(&statement).await?;
         }
         self.declare_fields(fields).await
@@ -444,6 +444,16 @@ impl Store {
             engines.push((text(name), text(engine)));
         }
         Ok(engines)
+    }
+
+    /// The settings that tables can have here.
+    async fn table_settings(&self) -> Result<Vec<String>, StoreError> {
+        let mut rows = self.exact_rows("SELECT name FROM system.merge_tree_settings")?;
+        let mut names = Vec::new();
+        while let Some(name) = rows.next(|row| row.string()).await? {
+            names.push(String::from_utf8_lossy(&name).into_owned());
+        }
+        Ok(names)
     }
 
     /// Makes everything durable that the embedded engine has acknowledged, where that is this process's business.

@@ -132,22 +132,45 @@ pub(crate) fn pending(layout: &Layout, found: u32) -> Result<Vec<String>, StoreE
         .collect())
 }
 
-/// The statements that let an embedded database's tables sync as this process wants it, `engines` being their names
-/// and engine clauses: the last one to run may have wanted otherwise.
-pub(crate) fn durability(layout: &Layout, engines: &[(String, String)]) -> Vec<String> {
-    let wanted = match layout.durability {
+/// What tables of the embedded engine are told besides, where the engine knows the setting. A commit makes a part per
+/// month and table, so what a part costs decides what a small commit costs: parts without statistics (every query
+/// here goes by the key), with few streams and small indexes left as they are; and what was merged into another part
+/// is kept a minute, not eight, for a checkpoint has long made the new one durable.
+const SPARING: &[(&str, &str)] = &[
+    ("auto_statistics_types", "''"),
+    ("compress_marks", "0"),
+    ("compress_primary_key", "0"),
+    ("write_marks_for_substreams_in_compact_parts", "0"),
+    ("compress_per_column_in_compact_parts", "0"),
+    ("string_serialization_version", "'single_stream'"),
+    ("ratio_of_defaults_for_sparse_serialization", "1"),
+    ("old_parts_lifetime", "60"),
+];
+
+/// The statements that give an embedded database's tables the settings that this process wants: how they sync, which
+/// the last process may have wanted otherwise, and what spares work. `engines` are the tables' names and engine
+/// clauses, `known` the settings that the engine has.
+pub(crate) fn settings(layout: &Layout, engines: &[(String, String)], known: &[String]) -> Vec<String> {
+    let synced = match layout.durability {
         Durability::Servers => return Vec::new(),
         Durability::EachInsert => true,
         Durability::EachCommit => false,
     };
-    let differs = |engine: &str| engine.contains("fsync_after_insert = 1") != wanted;
-    let flag = u8::from(wanted);
+    let flag = if synced { "1" } else { "0" };
+    let sparing = SPARING.iter().copied().filter(|(name, _)| known.iter().any(|known| known == name));
     engines
         .iter()
-        .filter(|(_, engine)| differs(engine))
-        .map(|(table, _)| {
-            let table = layout.name(table);
-            format!("ALTER TABLE {table} MODIFY SETTING fsync_after_insert = {flag}, fsync_part_directory = {flag}")
+        .filter_map(|(table, engine)| {
+            let mut wanted: Vec<(&str, &str)> = Vec::new();
+            if engine.contains("fsync_after_insert = 1") != synced {
+                wanted.extend([("fsync_after_insert", flag), ("fsync_part_directory", flag)]);
+            }
+            wanted.extend(sparing.clone().filter(|(name, value)| !engine.contains(&format!("{name} = {value}"))));
+            if wanted.is_empty() {
+                return None;
+            }
+            let wanted: Vec<String> = wanted.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            Some(format!("ALTER TABLE {} MODIFY SETTING {}", layout.name(table), wanted.join(", ")))
         })
         .collect()
 }
@@ -494,6 +517,22 @@ mod tests {
     fn a_newer_schema_is_refused() {
         assert!(matches!(pending(&layout(), 99), Err(StoreError::NewerSchema { found: 99, .. })));
         assert!(pending(&layout(), newest_version()).is_ok_and(|statements| statements.is_empty()));
+    }
+
+    #[test]
+    fn settings_that_stand_or_that_the_engine_does_not_know_are_left_alone() {
+        let layout = Layout { durability: Durability::EachCommit, ..layout() };
+        let known = ["fsync_after_insert", "compress_marks", "old_parts_lifetime"].map(str::to_owned);
+        let table = |settings: &str| vec![("state".to_owned(), format!("MergeTree ORDER BY key SETTINGS {settings}"))];
+        let alter = settings(&layout, &table("fsync_after_insert = 1, compress_marks = 0"), &known);
+        assert_eq!(
+            alter,
+            ["ALTER TABLE `concord`.`state` MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0, \
+              old_parts_lifetime = 60"]
+        );
+        assert!(settings(&layout, &table("compress_marks = 0, old_parts_lifetime = 60"), &known).is_empty());
+        let servers = Layout { durability: Durability::Servers, ..layout };
+        assert!(settings(&servers, &table("index_granularity = 8192"), &known).is_empty(), "the administrators' business");
     }
 
     #[test]

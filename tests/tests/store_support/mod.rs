@@ -190,7 +190,7 @@ impl Place {
         self.admin.query_raw(sql).execute().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    async fn text(&self, sql: &str) -> String {
+    pub async fn text(&self, sql: &str) -> String {
         let mut answer =
             self.admin.query_raw(sql).fetch_bytes("TSVRaw").unwrap_or_else(|error| panic!("{sql}: {error}"));
         let bytes = answer.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
