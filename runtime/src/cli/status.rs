@@ -19,12 +19,12 @@ pub const EXAMPLES: &str = "Examples:
   concord status -c pipeline.toml --json
 
 Of a captured database: the position up to which everything is in the log, how many bytes of the database's own log come after
-it, and the last change that was taken, with the time until it was in the log. `slot NAME` means that PostgreSQL keeps it.
+it, and the last change that was taken, with the time from its commit until it was in the log (MySQL and MariaDB tell commits in
+whole seconds). `slot NAME` means that PostgreSQL keeps the position.
 
 Exit status 1 if something needs attention: the log is away, records wait and nobody runs the pipeline, the checkpoint
 belongs to another log, a partition is done but under an older configuration than partition 0, or a database cannot be
-captured. Dead letters, and files that
-differ from what is in force, are shown and are no reason: both may be meant.";
+captured. Dead letters, and files that differ from what is in force, are shown and are no reason: both may be meant.";
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -224,10 +224,10 @@ fn attention(status: &mut Status, pipeline: &Pipeline, states: &BTreeMap<Partiti
         );
     }
     for capture in &status.captures {
-        let CaptureStatus { source, database, error, failing_since, .. } = capture;
+        let CaptureStatus { source, error, failing_since, .. } = capture;
         if let (CaptureState::Failing, Some(error)) = (capture.state, error) {
             let since = failing_since.map_or_else(String::new, |since| format!(" since {}", table::time(since)));
-            status.attention.push(format!("source {source}: nothing is captured of {database}{since}: {error}"));
+            status.attention.push(format!("source {source}: nothing is captured{since}: {error}"));
         }
     }
     let newest = status.partitions.first().and_then(|line| line.configuration);

@@ -24,6 +24,7 @@ fn how_far_captures_are_and_what_keeps_them() {
     stage.up().expect("it follows both");
     stage.watch(1).expect("changes of both are visible");
     let (code, words, status) = stage.status().expect("an answer");
+    println!("{words}");
     assert_eq!((code, &status["attention"]), (0, &Value::Array(Vec::new())), "{words}");
     assert!(words.contains("\ncaptured databases\n"), "{words}");
     for (source, database) in [("legacy", "MySQL at 127.0.0.1:"), ("cloud", "PostgreSQL cloud at ")] {
@@ -42,11 +43,12 @@ fn how_far_captures_are_and_what_keeps_them() {
     stage.legacy.stop().expect("it stops");
     stage.wait_for("trying again").expect("a capture that fails");
     let (code, words, status) = stage.status().expect("an answer");
+    println!("{words}");
     assert_eq!(code, 1, "{words}");
     let (legacy, cloud) = (of(&status, "legacy"), of(&status, "cloud"));
     assert_eq!((legacy["state"].as_str(), cloud["state"].as_str()), (Some("failing"), Some("following")), "{status}");
     assert!(legacy["error"].is_string() && legacy["failing_since"].is_i64(), "{legacy}");
-    assert!(words.contains("\nattention: source legacy: nothing is captured of MySQL at "), "{words}");
+    assert!(words.contains("\nattention: source legacy: nothing is captured since "), "{words}");
     assert_eq!(status["attention"].as_array().map(Vec::len), Some(1), "{status}");
     stage.down().expect("it ends");
     let (_, _, status) = stage.status().expect("an answer");

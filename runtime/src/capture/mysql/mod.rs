@@ -131,7 +131,11 @@ fn unsecured(settings: &Capture, error: &mysql_async::Error) -> Option<CaptureEr
 
 /// An error of the server or of the connection, with what can be done about those that people cause.
 fn failed(when: &str, error: &mysql_async::Error) -> CaptureError {
-    let said = format!("MySQL {when}: {error}");
+    let said = match error {
+        // The connection's own words are enough.
+        mysql_async::Error::Io(IoError::Io(error)) => format!("MySQL {when}: {error}"),
+        error => format!("MySQL {when}: {error}"),
+    };
     match error {
         mysql_async::Error::Server(error) => match error.code {
             1045 | 1698 => CaptureError::setup(said, "look at user and password"),
