@@ -205,7 +205,8 @@ pub(super) fn field_question(
     resets: &HashMap<Arc<str>, Offset>,
     (night, name): &(Night, Arc<str>),
 ) -> Option<Question> {
-    let field = property.nights.get(night)?.field(name)?;
+    let state = property.nights.get(night)?;
+    let field = state.field(name)?;
     let mut claims = Vec::new();
     let mut audit = Vec::new();
     for claim in &field.claims {
