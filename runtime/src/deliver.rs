@@ -99,8 +99,28 @@ impl Deliverer {
     /// Only the host's: whatever is wrong with the delivery is data.
     pub fn deliver(&mut self, delivery: Delivery, id: Option<&str>, now: i64) -> Result<Delivered, HostError> {
         let mut delivered = Delivered::default();
+        let id = id.and_then(|id| without_card(id, &mut delivered.masked));
+        self.split(delivery, id, now, delivered)
+    }
+
+    /// One delivery of Concord's own making, as [`Deliverer::deliver`]. Its id is made of positions: digits that look like a
+    /// card's are none.
+    ///
+    /// # Errors
+    /// Only the host's.
+    pub fn deliver_own(&mut self, delivery: Delivery, id: &str, now: i64) -> Result<Delivered, HostError> {
+        self.split(delivery, Some(id), now, Delivered::default())
+    }
+
+    fn split(
+        &mut self,
+        delivery: Delivery,
+        id: Option<&str>,
+        now: i64,
+        mut delivered: Delivered,
+    ) -> Result<Delivered, HostError> {
         let delivery = without_cards(delivery, &mut delivered.masked);
-        let id = match id.and_then(|id| without_card(id, &mut delivered.masked)) {
+        let id = match id {
             Some(id) => id.to_owned(),
             None => content_id(&self.name, Some(&delivery.content_type), &delivery.attributes, &delivery.body),
         };

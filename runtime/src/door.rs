@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures::future::join_all;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,6 +22,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::capture::progress::{CaptureStatus, Monitor};
 use crate::config::Door;
 use crate::log::{Identity, Log, LogError, NewRecord, Offset, Partition, Record};
 use crate::worker::Shared;
@@ -56,12 +58,14 @@ pub struct PartitionStatus {
 
 struct Guard<L> {
     shared: Arc<Shared<L>>,
+    captures: Vec<Monitor>,
     token: String,
 }
 
 /// Serves the door until the future is dropped.
 pub async fn serve<L: Log>(
     shared: Arc<Shared<L>>,
+    monitors: Vec<Monitor>,
     token: String,
 ) -> std::io::Result<(SocketAddr, impl Future<Output = ()>)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -69,10 +73,11 @@ pub async fn serve<L: Log>(
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/v1/log", get(status::<L>))
+        .route("/v1/captures", get(captures::<L>))
         .route("/v1/append/{partition}", post(append::<L>))
         .route("/v1/records/{partition}/{offset}", get(record::<L>))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .with_state(Arc::new(Guard { shared, token }));
+        .with_state(Arc::new(Guard { shared, captures: monitors, token }));
     let server = async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!("the door is closed: {error}");
@@ -101,6 +106,13 @@ async fn status<L: Log>(State(guard): State<Arc<Guard<L>>>, headers: HeaderMap) 
         Ok(status) => Json(status).into_response(),
         Err(error) => failed(&error),
     }
+}
+
+async fn captures<L: Log>(State(guard): State<Arc<Guard<L>>>, headers: HeaderMap) -> Response {
+    if !guard.lets_in(&headers) {
+        return refused();
+    }
+    Json(join_all(guard.captures.iter().map(Monitor::status)).await).into_response()
 }
 
 /// How far the workers of this process are.
@@ -219,6 +231,12 @@ impl DoorClient {
     /// What the process says of its log.
     pub async fn status(&self) -> Result<LogStatus, LogError> {
         let answer = self.request("GET", "/v1/log", Bytes::new()).await?;
+        serde_json::from_slice(&answer).map_err(|e| LogError::Failed(e.to_string()))
+    }
+
+    /// How far the process's captures are.
+    pub async fn captures(&self) -> Result<Vec<CaptureStatus>, LogError> {
+        let answer = self.request("GET", "/v1/captures", Bytes::new()).await?;
         serde_json::from_slice(&answer).map_err(|e| LogError::Failed(e.to_string()))
     }
 

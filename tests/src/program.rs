@@ -81,7 +81,20 @@ pub struct Up {
 impl Up {
     /// Starts it; returns when other commands can reach it.
     pub fn start(folder: &Path) -> Up {
+        Up::begin(folder, |_| ())
+    }
+
+    /// The same; `meanwhile` happens as soon as the process has its lock, while it opens what it needs.
+    pub fn begin(folder: &Path, meanwhile: impl FnOnce(&Path)) -> Up {
         let mut child = command(folder, &["run"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
+        let held = || {
+            let lock = std::fs::File::open(folder.join("data/run.lock"));
+            lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+        };
+        while !held() && child.try_wait().expect("a child").is_none() {
+            std::thread::yield_now();
+        }
+        meanwhile(folder);
         let mut lines = BufReader::new(child.stderr.take().expect("standard error")).lines();
         let mut said = String::new();
         loop {

@@ -169,6 +169,29 @@ fn commands_answer_alike_while_run_is_up_and_while_it_is_not() {
     assert!(!folder.join("data/run.json").exists());
 }
 
+#[test]
+fn a_command_waits_for_a_process_that_is_just_starting_or_ending() {
+    let Some(folder) = pipeline() else { return };
+    let folder = folder.path();
+    say(folder, &["append", "--source", "ota", "--lines", "ota.jsonl"]).with(0);
+    run_until_idle(folder);
+    let up = Up::begin(folder, |folder| {
+        // It has its lock, and nobody can reach it yet.
+        assert!(!folder.join("data/run.json").exists());
+        assert_eq!(say(folder, &["sql", "--format", "TSV", "SELECT 1"]).with(0), "1\n");
+        let status = json(&say(folder, &["status", "--json"]).out);
+        assert!(status["running"].is_u64(), "{status}");
+    });
+    // A new one waits for the old one's end.
+    let ending = std::thread::spawn(move || up.interrupt());
+    while folder.join("data/run.json").exists() {
+        std::thread::yield_now();
+    }
+    let again = Up::start(folder);
+    assert_eq!(ending.join().expect("it ends"), Some(0));
+    assert_eq!(again.interrupt(), Some(0));
+}
+
 /// The answers of [`look`], by content.
 fn what_is_said(said: &[(i32, String)]) {
     let statuses: Vec<i32> = said.iter().map(|(status, _)| *status).collect();

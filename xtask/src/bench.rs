@@ -13,7 +13,9 @@ use crate::steps::{Steps, cargo, run as run_program};
 pub fn run(root: &Path, steps: &mut Steps, arguments: &[String]) -> Result<()> {
     let ready = setup::run(root, steps)?;
     let release = ["--release", "--locked", "--package", "concord-tests", "--features", "bench", "--bin", "bench"];
-    steps.step("A release build", || run_program(cargo(root).arg("build").args(release)))?;
+    // And the program itself, which the benchmark runs on the example `two-systems`.
+    let program = ["--bin", "concord-under-test"];
+    steps.step("A release build", || run_program(cargo(root).arg("build").args(release).args(program)))?;
     steps.step("The benchmark", || {
         let mut bench = cargo(root);
         run_program(ready.tell(bench.args(["run", "--quiet"]).args(release).arg("--").args(arguments)))

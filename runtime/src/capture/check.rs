@@ -79,7 +79,7 @@ impl Mapped {
 /// # Errors
 /// It cannot be looked at: no password, no connection.
 pub async fn check(capture: &Capture, settings: &str) -> Result<Vec<Checked>, CaptureError> {
-    let password = capture.password.read().map_err(CaptureError::Password)?;
+    let password = super::password(capture)?;
     let mapped = Mapped::of(settings);
     match &capture.database {
         CapturedDatabase::Postgres { database, publication, slot } => {

@@ -188,4 +188,25 @@ mod tests {
         let begin = edge(Edge::Begin, "12", 9).unwrap();
         assert_eq!(&begin[..], b"{\"concord_snapshot\":\"begin\",\"property\":\"12\",\"concord_epoch\":9}");
     }
+
+    /// By chance, now and then: without its position an event would have no order.
+    #[test]
+    fn a_position_that_looks_like_a_card_stays_and_a_card_in_a_row_does_not() {
+        let lsn = 4_111_111_111_111_111;
+        let place = |wal| match wal {
+            true => Place::Wal { transaction: Some(7), lsn, sequence: format!("[\"{lsn}\",\"{lsn}\"]") },
+            false => Place::Binlog { server_id: 1, file: "bin.000003", pos: lsn, row: 0 },
+        };
+        for (wal, connector) in [(true, "postgresql"), (false, "mysql"), (false, "mariadb")] {
+            let (version, name, db, table, place) = (VERSION, "legacy", "hotel", "notes", place(wal));
+            let (ts_ms, snapshot, schema, concord_epoch) = (7, "false", None, lsn);
+            let source = Source { version, connector, name, ts_ms, snapshot, db, schema, table, place, concord_epoch };
+            let document = |note: &str| {
+                let row: Row = vec![("lsn".into(), Value::Text(note.to_owned()))];
+                change(Operation::Update, None, Some(&row), &source, lsn.cast_signed()).unwrap()
+            };
+            let (masked, found) = crate::deliver::masked(&document("4111111111111111"));
+            assert_eq!((masked, found.cards), (document("************1111"), 1), "{connector}");
+        }
+    }
 }

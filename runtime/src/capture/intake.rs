@@ -11,8 +11,7 @@ use tokio::sync::watch;
 
 use super::CaptureError;
 use crate::config::{Codes, Document};
-use crate::connect::Pulse;
-use crate::deliver::Deliverer;
+use crate::connect::{Desk, Pulse};
 use crate::event::Key;
 use crate::log::{Identity, Log, NewRecord, Partition};
 use crate::plugin::Delivery;
@@ -38,8 +37,7 @@ pub(super) struct Intake<L> {
     name: Arc<str>,
     shared: Arc<Shared<L>>,
     in_force: watch::Receiver<Option<Arc<InForce>>>,
-    /// For the configuration with this number.
-    deliverer: Option<(u64, Deliverer)>,
+    desk: Desk,
     /// Records appended by this process.
     pub records: u64,
     /// What is durable in the log has been heard.
@@ -49,7 +47,9 @@ pub(super) struct Intake<L> {
 impl<L: Log> Intake<L> {
     pub fn new(name: Arc<str>, shared: Arc<Shared<L>>, pulse: Arc<Pulse>) -> Intake<L> {
         let in_force = shared.in_force();
-        Intake { name, shared, in_force, deliverer: None, records: 0, pulse }
+        let partitions = shared.log.identity().partitions;
+        let desk = Desk::new(name.clone(), shared.host.clone(), partitions, in_force.clone());
+        Intake { name, shared, in_force, desk, records: 0, pulse }
     }
 
     /// The log that records go to.
@@ -66,9 +66,8 @@ impl<L: Log> Intake<L> {
 
     /// Splits documents into records. Whatever is wrong with one makes a dead letter of it.
     pub async fn gather(&mut self, documents: &[Captured]) -> Result<Gathered, CaptureError> {
-        self.prepare().await?;
-        let Some((_, deliverer)) = &mut self.deliverer else { return Err(CaptureError::NoSource) };
-        let name = &self.name;
+        self.configuration().await?;
+        let (desk, name) = (&self.desk, &self.name);
         tokio::task::block_in_place(|| {
             let mut gathered = Gathered::default();
             for document in documents {
@@ -77,7 +76,7 @@ impl<L: Log> Intake<L> {
                     attributes: Vec::new(),
                     body: document.body.clone(),
                 };
-                let delivered = deliverer.deliver(delivery, Some(&document.id), now_millis())?;
+                let delivered = desk.deliver_own(delivery, &document.id, now_millis())?;
                 let placed = delivered.rejected.is_none();
                 if let Some(reason) = delivered.rejected {
                     tracing::debug!(source = %name, id = document.id, "a dead letter: {reason}");
@@ -112,23 +111,6 @@ impl<L: Log> Intake<L> {
         }
         let gathered = self.gather(documents).await?;
         self.append(gathered).await
-    }
-
-    /// A plugin for the configuration in force.
-    async fn prepare(&mut self) -> Result<(), CaptureError> {
-        let now = self.configuration().await?;
-        if self.deliverer.as_ref().is_some_and(|(sequence, _)| *sequence == now.sequence) {
-            return Ok(());
-        }
-        self.deliverer = None;
-        let source = now.document.sources.get(&self.name).ok_or(CaptureError::NoSource)?;
-        let plugin = now.plugins.get(&source.plugin.digest).ok_or(CaptureError::NoSource)?;
-        let partitions = self.shared.log.identity().partitions;
-        let made = tokio::task::block_in_place(|| {
-            Deliverer::new(&self.shared.host, &now.document, &self.name, plugin, partitions)
-        });
-        self.deliverer = made?.map(|deliverer| (now.sequence, deliverer));
-        Ok(())
     }
 }
 

@@ -49,6 +49,12 @@ pub(super) struct BinlogPosition {
     pub pos: u64,
 }
 
+impl std::fmt::Display for BinlogPosition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.pos)
+    }
+}
+
 impl Memory {
     const VERSION: u32 = 1;
 

@@ -16,7 +16,9 @@ mod intake;
 mod memory;
 mod mysql;
 mod postgres;
+pub mod progress;
 mod snapshot;
+mod tls;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -27,12 +29,13 @@ use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Capture as Settings, CapturedDatabase, PasswordPlace, SourceSettings};
-use crate::connect::Pulse;
+use crate::config::{Capture as Settings, CapturedDatabase, SourceSettings};
+use crate::connect::{DeskError, Pulse, SecretError, read_secret};
 use crate::log::{Log, LogError};
 use crate::plugin::{HostError, LoadError};
 use crate::worker::Shared;
 use intake::Intake;
+use progress::{Monitor, Progress};
 
 /// The first wait before a database is tried again.
 const SOON: Duration = Duration::from_millis(200);
@@ -46,8 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Why a capture ended. Messages say what to do; no password is in them.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    #[error("{0}")]
-    Password(String),
+    #[error(transparent)]
+    Password(#[from] SecretError),
     /// The database does not answer, or ended the connection.
     #[error("{0}")]
     Away(String),
@@ -78,6 +81,18 @@ impl CaptureError {
     }
 }
 
+impl From<DeskError> for CaptureError {
+    fn from(error: DeskError) -> CaptureError {
+        match error {
+            // Whoever captures has waited for it.
+            DeskError::NotYet => CaptureError::Away(error.to_string()),
+            DeskError::NoSource => CaptureError::NoSource,
+            DeskError::Load(error) => CaptureError::Load(error),
+            DeskError::Host(error) => CaptureError::Host(error),
+        }
+    }
+}
+
 /// Why a session ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
@@ -98,6 +113,7 @@ struct Job<L> {
     /// End once everything that was committed at the beginning is taken.
     until_caught: bool,
     stop: watch::Receiver<bool>,
+    progress: Arc<Progress>,
     /// This session came as far as reading changes: the next failure is a new one.
     worked: bool,
 }
@@ -105,6 +121,7 @@ struct Job<L> {
 /// The captures of a process. Dropping it ends them at once.
 pub struct Captures {
     pulses: Vec<Arc<Pulse>>,
+    monitors: Vec<Monitor>,
     tasks: JoinSet<Result<(), (Arc<str>, CaptureError)>>,
     stop: watch::Sender<bool>,
 }
@@ -122,20 +139,24 @@ impl Captures {
         until_caught: bool,
     ) -> Result<Captures, (Arc<str>, CaptureError)> {
         let (stop, stopped) = watch::channel(false);
-        let mut captures = Captures { pulses: Vec::new(), tasks: JoinSet::new(), stop };
+        let mut captures = Captures { pulses: Vec::new(), monitors: Vec::new(), tasks: JoinSet::new(), stop };
         for source in sources {
             let Some(settings) = &source.capture else { continue };
             let name = source.name.clone();
-            let password = settings.password.read().map_err(|why| (name.clone(), CaptureError::Password(why)))?;
+            let password = password(settings).map_err(|why| (name.clone(), why))?;
             let pulse = Pulse::new(name.clone(), "capture");
             captures.pulses.push(pulse.clone());
+            let progress = Progress::new(&name, settings);
+            let (settings, known) = (settings.clone(), password.clone());
+            captures.monitors.push(Monitor { settings: settings.clone(), password: known, progress: progress.clone() });
             let job = Job {
                 intake: Intake::new(name.clone(), shared.clone(), pulse),
-                memory: data_dir.join("capture").join(format!("{name}.json")),
-                settings: settings.clone(),
+                memory: memory_file(data_dir, &name),
+                settings,
                 password,
                 until_caught,
                 stop: stopped.clone(),
+                progress,
                 worked: false,
                 name,
             };
@@ -146,6 +167,11 @@ impl Captures {
             });
         }
         Ok(captures)
+    }
+
+    /// Whoever wants to know how far they are asks these.
+    pub fn monitors(&self) -> Vec<Monitor> {
+        self.monitors.clone()
     }
 
     /// What their heartbeats are made of.
@@ -176,8 +202,20 @@ impl Captures {
     }
 }
 
+/// Where this machine remembers a source's capture.
+fn memory_file(data_dir: &Path, source: &str) -> PathBuf {
+    data_dir.join("capture").join(format!("{source}.json"))
+}
+
 /// One session after the other, until it is to end.
-async fn keep<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
+async fn keep<L: Log>(job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
+    let progress = job.progress.clone();
+    let ended = sessions(job).await;
+    progress.stops();
+    ended
+}
+
+async fn sessions<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
     let mut wait = SOON;
     loop {
         job.worked = false;
@@ -197,6 +235,7 @@ async fn keep<L: Log>(mut job: Job<L>) -> Result<(), (Arc<str>, CaptureError)> {
                 return Err((job.name, error));
             }
             Err(error) => {
+                job.progress.fails(&error);
                 if job.worked {
                     wait = SOON;
                 }
@@ -232,13 +271,18 @@ async fn session<L: Log>(job: &mut Job<L>) -> Result<Ended, CaptureError> {
     }
 }
 
-impl PasswordPlace {
-    /// Where somebody who has to change it finds it.
-    fn described(&self) -> String {
-        match self {
-            PasswordPlace::None => "there is no password_file or password_env".to_owned(),
-            PasswordPlace::File(path) => format!("the password in {}", path.display()),
-            PasswordPlace::Environment(name) => format!("the password in ${name}"),
-        }
+/// The password as the connection needs it; empty where there is none.
+fn password(settings: &Settings) -> Result<String, CaptureError> {
+    let Some(place) = &settings.password else { return Ok(String::new()) };
+    let secret = read_secret(place)?;
+    String::from_utf8(secret.bytes().to_vec())
+        .map_err(|_| CaptureError::setup(format!("{place} holds no text"), "write the password into it"))
+}
+
+/// Where somebody who has to change it finds it.
+fn place_of_password(settings: &Settings) -> String {
+    match &settings.password {
+        None => "user: there is no password_file or password_env".to_owned(),
+        Some(place) => format!("the password in {place}"),
     }
 }

@@ -10,6 +10,7 @@ use super::Job;
 use super::envelope::{Edge, edge};
 use super::intake::{self, Captured};
 use super::memory::{Memory, Stage};
+use super::progress::CaptureState;
 use super::{CaptureError, memory};
 use crate::config::{Document, TableName};
 use crate::log::Log;
@@ -33,6 +34,7 @@ pub(super) struct Load<'a, L> {
 impl<'a, L: Log> Load<'a, L> {
     /// Begins it in the log, for every property that is known.
     pub async fn begin(job: &'a mut Job<L>, server: &str) -> Result<Load<'a, L>, CaptureError> {
+        job.progress.works(CaptureState::Loading);
         let before = Memory::read(&job.memory);
         let memory = Memory::loading(before.as_ref(), server, job.intake.log());
         let Stage::Loading { begun } = &memory.stage else {
@@ -91,7 +93,9 @@ impl<'a, L: Log> Load<'a, L> {
         let properties: BTreeSet<String> = gathered.properties.iter().filter_map(own).collect();
         self.open(properties).await?;
         self.documents.clear();
-        self.job.intake.append(gathered).await
+        self.job.intake.append(gathered).await?;
+        self.job.progress.loads(self.job.intake.records);
+        Ok(())
     }
 
     /// Ends it; everything is durable when it returns. `position` is where changes begin. `false` if another one has to follow.

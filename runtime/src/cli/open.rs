@@ -5,11 +5,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::PipelineArgument;
-use crate::config::{ClickHousePlace, DEFAULT_PARTITIONS, Document, LogKind, PipelineFile, Proposal, RunFile, Running};
+use crate::config::{
+    ClickHousePlace, DEFAULT_PARTITIONS, Document, LogKind, PipelineFile, Proposal, RunFile, RunLock, Running, settled,
+};
 use crate::door::{self, DoorClient, LogStatus, PartitionStatus};
 use crate::engine::{self, Engine};
 use crate::event::{self, Control, ControlKey, Parsed};
@@ -19,6 +22,11 @@ use crate::log::{AnyLog, Log, LogError, NewRecord, Offset, Partition, Record, Sh
 use crate::plugin::Host;
 use crate::store::{self, Store};
 use crate::worker::checkpoint::{PartitionState, Piece};
+
+/// For a process that starts: the first start of a large database takes a while.
+const STARTING: Duration = Duration::from_secs(120);
+/// For a process that ends: it writes what is in flight.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// A pipeline as its file describes it, and the process that runs it, if one does.
 pub struct Pipeline {
@@ -92,8 +100,26 @@ pub struct ActiveFound {
 }
 
 impl Pipeline {
-    /// Reads the pipeline file and looks for the process that runs it.
+    /// Reads the pipeline file and looks for the process that runs it. One that is just starting or ending is waited for: log
+    /// and engine are its own, and nobody can reach it yet.
     pub fn open(argument: &PipelineArgument) -> Result<Pipeline> {
+        let mut pipeline = Pipeline::open_to_run(argument)?;
+        let embedded = matches!(pipeline.file.log.kind, LogKind::Embedded)
+            || matches!(pipeline.file.clickhouse.place, ClickHousePlace::Embedded { .. });
+        if pipeline.running.is_none() && embedded {
+            let tell = |pid: Option<u32>| {
+                let pid = pid.map_or_else(String::new, |pid| format!(" {pid}"));
+                tracing::info!("process{pid} is just starting this pipeline, or ending it: waiting for it");
+            };
+            if let Running::Yes(run) = settled(&pipeline.file.data_dir, STARTING, tell)? {
+                pipeline.running = Some(run);
+            }
+        }
+        Ok(pipeline)
+    }
+
+    /// The same without waiting, for whoever wants to be that process.
+    pub fn open_to_run(argument: &PipelineArgument) -> Result<Pipeline> {
         let mut file = PipelineFile::read(&argument.config)?;
         // The key stays where it is: all workers sign with it.
         if let Some(dir) = &argument.data_dir {
@@ -104,6 +130,11 @@ impl Pipeline {
             Running::No | Running::Stale { .. } => None,
         };
         Ok(Pipeline { file, running })
+    }
+
+    /// Keeps other processes from running this pipeline in this data directory, until it is dropped. Waits for one that ends.
+    pub fn hold(&self) -> Result<RunLock> {
+        Ok(RunLock::take(&self.file.data_dir, ENDING)?)
     }
 
     /// Makes the data directory, for the user alone.
@@ -296,7 +327,7 @@ impl Pipeline {
         for _ in 0..300 {
             match self.active_now(store, log, key).await? {
                 None if matches!(log, OpenLog::There(_)) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 found => return Ok(found),
             }

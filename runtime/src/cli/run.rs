@@ -56,12 +56,14 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> Result<Found> {
-    let pipeline = Pipeline::open(&arguments.pipeline)?;
+    let pipeline = Pipeline::open_to_run(&arguments.pipeline)?;
     if let Some(run) = &pipeline.running {
         bail!("process {} already runs this pipeline; stop it first, or give this one a data_dir of its own", run.pid);
     }
     shareable(&pipeline, arguments.instance)?;
     pipeline.prepare()?;
+    // Let go when everything is closed.
+    let _held = pipeline.hold()?;
     let key = pipeline.key()?;
     let host = pipeline.host()?;
     // Whatever is wrong with the files is said before anything is opened, if they are what would start.
@@ -153,7 +155,9 @@ async fn work<L: Log>(
     // Before anybody can know of this process, so that no signal meets it unprepared.
     let heard = Signals::listen()?;
     let token = open::secret()?;
-    let (address, serve) = door::serve(shared.clone(), token.clone()).await.context("the door cannot be opened")?;
+    let mut captures = captures(pipeline, &shared, arguments)?;
+    let served = door::serve(shared.clone(), captures.monitors(), token.clone()).await;
+    let (address, serve) = served.context("the door cannot be opened")?;
     let serving = tokio::spawn(serve);
     let door = Door { address: format!("http://{address}"), token };
     let user = match pipeline.file.clickhouse.place {
@@ -161,7 +165,6 @@ async fn work<L: Log>(
         ClickHousePlace::Server { ref user, .. } => user.clone(),
     };
     let database = pipeline.file.clickhouse.database.clone();
-    let mut captures = captures(pipeline, &shared, arguments)?;
     // What only reads the log to its end takes nothing in.
     let inlets = match arguments.until_idle {
         true => None,

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::open::{OpenLog, Pipeline};
 use super::{Found, PipelineArgument, print, table};
-use crate::config::{Document, Proposal, RunFile, Running, difference};
-use crate::door::LogStatus;
+use crate::capture::progress::{CaptureState, CaptureStatus, remembered};
+use crate::config::{Document, Proposal, RunFile, Running, SourceSettings, difference};
+use crate::door::{DoorClient, LogStatus};
 use crate::log::{Identity, LogError, Offset, Partition};
 use crate::store::Store;
 use crate::worker::checkpoint::{Checkpoint, Counts, PartitionState, SUMMARY_KEYS};
@@ -17,8 +18,12 @@ pub const EXAMPLES: &str = "Examples:
   concord status -c pipeline.toml
   concord status -c pipeline.toml --json
 
+Of a captured database: the position up to which everything is in the log, how many bytes of the database's own log come after
+it, and the last change that was taken, with the time until it was in the log. `slot NAME` means that PostgreSQL keeps it.
+
 Exit status 1 if something needs attention: the log is away, records wait and nobody runs the pipeline, the checkpoint
-belongs to another log, or a partition is done but under an older configuration than partition 0. Dead letters, and files that
+belongs to another log, a partition is done but under an older configuration than partition 0, or a database cannot be
+captured. Dead letters, and files that
 differ from what is in force, are shown and are no reason: both may be meant.";
 
 #[derive(clap::Args)]
@@ -45,6 +50,7 @@ struct Status {
     totals: Counts,
     lag: u64,
     configuration: Option<Configuration>,
+    captures: Vec<CaptureStatus>,
     tables: Vec<TableLine>,
     attention: Vec<String>,
 }
@@ -103,6 +109,7 @@ async fn status(pipeline: &Pipeline) -> Result<Status> {
     if let Running::Stale { pid } = RunFile::find(&pipeline.file.data_dir)? {
         status.died = Some(pid);
     }
+    status.captures = captures(pipeline).await?;
     let log = if pipeline.has_log() { Some(pipeline.log().await?) } else { None };
     let log = match &log {
         Some(log) => match log.status().await {
@@ -142,6 +149,17 @@ async fn status(pipeline: &Pipeline) -> Result<Status> {
     }
     attention(&mut status, pipeline, &states);
     Ok(status)
+}
+
+/// As the process that captures them says, else what this machine remembers.
+async fn captures(pipeline: &Pipeline) -> Result<Vec<CaptureStatus>> {
+    if let Some(run) = &pipeline.running {
+        return Ok(DoorClient::new(run.door.clone()).captures().await?);
+    }
+    let of = |source: &SourceSettings| {
+        source.capture.as_ref().map(|settings| remembered(&source.name, settings, &pipeline.file.data_dir))
+    };
+    Ok(pipeline.file.sources.iter().filter_map(of).collect())
 }
 
 async fn read_store(store: &Store, status: &mut Status) -> Result<BTreeMap<Partition, PartitionState>> {
@@ -205,6 +223,13 @@ fn attention(status: &mut Status, pipeline: &Pipeline, states: &BTreeMap<Partiti
                 .to_owned(),
         );
     }
+    for capture in &status.captures {
+        let CaptureStatus { source, database, error, failing_since, .. } = capture;
+        if let (CaptureState::Failing, Some(error)) = (capture.state, error) {
+            let since = failing_since.map_or_else(String::new, |since| format!(" since {}", table::time(since)));
+            status.attention.push(format!("source {source}: nothing is captured of {database}{since}: {error}"));
+        }
+    }
     let newest = status.partitions.first().and_then(|line| line.configuration);
     for line in status.partitions.iter().filter(|line| line.lag == 0 && line.configuration < newest) {
         let (partition, ours) = (line.partition, line.configuration.map_or("none".to_owned(), |n| n.to_string()));
@@ -238,6 +263,9 @@ fn text(status: &Status) -> String {
         text.push_str("no log yet: nothing has been appended and nothing has run\n");
     } else {
         text.push_str(&partition_table(status));
+    }
+    if !status.captures.is_empty() {
+        text.push_str(&format!("\ncaptured databases\n{}", capture_table(&status.captures)));
     }
     if let Some(version) = status.schema_version {
         let rows: Vec<Vec<String>> = status.tables.iter().map(|t| vec![t.table.clone(), t.rows.to_string()]).collect();
@@ -294,4 +322,21 @@ fn partition_table(status: &Status) -> String {
     total.extend([status.lag].into_iter().chain(counts(&status.totals)).map(|n| n.to_string()));
     rows.push(total);
     table::table(&header, &rows)
+}
+
+fn capture_table(captures: &[CaptureStatus]) -> String {
+    let line = |capture: &CaptureStatus| {
+        let or = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        vec![
+            capture.source.clone(),
+            capture.database.clone(),
+            capture.state.name().to_owned(),
+            or(capture.position.clone()),
+            or(capture.behind_bytes.map(|bytes| bytes.to_string())),
+            or(capture.last_change.map(table::time)),
+            or(capture.delay_millis.map(|millis| format!("{millis} ms"))),
+        ]
+    };
+    let header = ["source", "database", "state", "position", "bytes behind", "last change", "in the log after"];
+    table::table(&header, &captures.iter().map(line).collect::<Vec<_>>())
 }

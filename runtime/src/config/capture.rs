@@ -28,6 +28,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::gateway::SecretPlace;
 use super::quantity::Period;
 
 /// How the changes of a database come in.
@@ -38,7 +39,8 @@ pub struct Capture {
     pub host: String,
     pub port: u16,
     pub user: String,
-    pub password: PasswordPlace,
+    /// `None`: the server trusts by other means.
+    pub password: Option<SecretPlace>,
     /// At least one; each once.
     pub tables: Vec<TableName>,
     pub tls: CaptureTls,
@@ -51,17 +53,6 @@ pub struct Capture {
 pub enum CapturedDatabase {
     Postgres { database: String, publication: String, slot: String },
     MySql { server_id: u32 },
-}
-
-/// Where a password is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PasswordPlace {
-    /// There is none: the server trusts by other means.
-    None,
-    /// A final line break is not part of it.
-    File(PathBuf),
-    /// An environment variable.
-    Environment(String),
 }
 
 /// A table: its schema (PostgreSQL) or database (MySQL), and its name.
@@ -224,14 +215,14 @@ impl Reader {
         tables
     }
 
-    fn password(&mut self, raw: &RawCapture, folder: &Path) -> PasswordPlace {
+    fn password(&mut self, raw: &RawCapture, folder: &Path) -> Option<SecretPlace> {
         match (&raw.password_file, &raw.password_env) {
-            (Some(file), None) => PasswordPlace::File(folder.join(file.get_ref())),
-            (None, Some(name)) => PasswordPlace::Environment(name.get_ref().clone()),
-            (None, None) => PasswordPlace::None,
+            (Some(file), None) => Some(SecretPlace::File(folder.join(file.get_ref()))),
+            (None, Some(name)) => Some(SecretPlace::Env(name.get_ref().clone())),
+            (None, None) => None,
             (Some(_), Some(name)) => {
                 self.report(name.span(), "both `password_file` and `password_env`", "keep one of them");
-                PasswordPlace::None
+                None
             }
         }
     }
@@ -282,25 +273,6 @@ fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, step)
 }
 
-impl PasswordPlace {
-    /// The password; empty where there is none.
-    ///
-    /// # Errors
-    /// In words, with what to do. They never hold a password.
-    pub fn read(&self) -> Result<String, String> {
-        match self {
-            PasswordPlace::None => Ok(String::new()),
-            PasswordPlace::File(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => Err(format!("password_file {}: {error}; write the password into it", path.display())),
-            },
-            PasswordPlace::Environment(name) => std::env::var(name).map_err(|_| {
-                format!("password_env: the environment variable {name} is not set; set it to the password")
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,7 +291,7 @@ mod tests {
         assert_eq!(wrong, [] as [String; 0]);
         assert_eq!(found.tls, CaptureTls::Verify { ca_cert: None }, "a password does not travel in the open");
         assert_eq!(found.port, 5432);
-        assert_eq!(found.password, PasswordPlace::File("folder/secret".into()));
+        assert_eq!(found.password, Some(SecretPlace::File("folder/secret".into())));
         assert_eq!(found.tables.iter().map(ToString::to_string).collect::<Vec<_>>(), ["public.nights", "sales.rooms"]);
         let CapturedDatabase::Postgres { publication, slot, .. } = found.database else { panic!("PostgreSQL") };
         assert_eq!((publication.as_str(), slot.as_str()), ("concord", "concord_cloud_pms"));

@@ -24,11 +24,12 @@ mod proposal;
 mod quantity;
 mod raw;
 mod run_file;
+mod run_lock;
 
 #[cfg(test)]
 mod tests;
 
-pub use capture::{Capture, CaptureTls, CapturedDatabase, PasswordPlace, TableName, is_here};
+pub use capture::{Capture, CaptureTls, CapturedDatabase, TableName, is_here};
 pub use connect::{Cursor, CursorPlace, Folder, Poll, PollAuth};
 pub use diagnostic::{ConfigErrors, Diagnostic, Place as TextPlace};
 pub use difference::difference;
@@ -46,3 +47,4 @@ pub use pipeline::{
 pub use proposal::Proposal;
 pub use quantity::{parse_duration, parse_size};
 pub use run_file::{Door, RunFile, RunFileError, RunGuard, Running};
+pub use run_lock::{RunLock, settled};

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::run_lock::process;
+
 const NAME: &str = "run.json";
 
 /// What the running process tells other commands.
@@ -58,6 +60,13 @@ pub enum RunFileError {
     Malformed { path: PathBuf, source: serde_json::Error },
     #[error("process {pid} already runs this pipeline ({path}); stop it first, or use another data_dir")]
     Taken { path: PathBuf, pid: u32 },
+    #[error("{} runs this pipeline already, or is just ending ({}); stop it first, or use another data_dir", process(*pid), path.display())]
+    Held { path: PathBuf, pid: Option<u32> },
+    #[error(
+        "{} starts or ends, and has not come to the end of it ({}); look at what it prints, and try again when it is up or gone",
+        process(*pid), path.display()
+    )]
+    NotUp { path: PathBuf, pid: Option<u32> },
 }
 
 impl fmt::Debug for RunFile {

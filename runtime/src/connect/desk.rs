@@ -57,9 +57,18 @@ impl Desk {
 
     /// As [`Deliverer::deliver`]. Computes for as long as the plugin may, so it is called where that does no harm.
     pub fn deliver(&self, delivery: Delivery, id: Option<&str>, now: i64) -> Result<Delivered, DeskError> {
+        self.with(|deliverer| deliverer.deliver(delivery, id, now))
+    }
+
+    /// As [`Deliverer::deliver_own`], likewise.
+    pub fn deliver_own(&self, delivery: Delivery, id: &str, now: i64) -> Result<Delivered, DeskError> {
+        self.with(|deliverer| deliverer.deliver_own(delivery, id, now))
+    }
+
+    fn with(&self, work: impl FnOnce(&mut Deliverer) -> Result<Delivered, HostError>) -> Result<Delivered, DeskError> {
         let in_force = self.in_force.borrow().clone().ok_or(DeskError::NotYet)?;
         let mut deliverer = self.deliverer(&in_force)?;
-        let delivered = deliverer.deliver(delivery, id, now)?;
+        let delivered = work(&mut deliverer)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.sequence == Some(in_force.sequence) {
             idle.deliverers.push(deliverer);

@@ -2,16 +2,22 @@
 //!
 //! A plugin leaves out what its format says about cards; this stands before the plugin, so that neither a field that it
 //! does not know nor a guest's remark carries a number into the log. Works on any text: JSON (also JSON within a JSON
-//! string), XML, forms, prose. Knows what numbers and names look like (`shape`); does not know formats, and does not read what
-//! is packed, encrypted or in Base64.
+//! string), XML, forms, prose, also behind escapes (`plain`). Knows what numbers and names look like (`shape`), names that are
+//! values themselves (`pairs`), and which numbers of databases' change events are no card's (`positions`); does not know other
+//! formats, and does not read what is packed, encrypted or in Base64.
 //!
 //! What is masked is lost: of a card number the last four digits remain, of a security code nothing.
 
+mod pairs;
+mod plain;
+mod positions;
 mod shape;
 
 use std::ops::Range;
 
 use bytes::Bytes;
+
+use plain::Plain;
 
 /// How much was masked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -78,13 +84,14 @@ impl Wide {
 }
 
 fn narrow(body: &Bytes) -> (Bytes, Masked) {
-    let mut reading = Reading::new(body);
+    let plain = Plain::of(body);
+    let mut reading = Reading::new(plain.text());
     reading.all();
     let edits = reading.edits;
-    if edits.is_empty() { (body.clone(), Masked::default()) } else { apply(body, edits) }
+    if edits.is_empty() { (body.clone(), Masked::default()) } else { apply(body, &plain, edits) }
 }
 
-/// Stars for the digits of a range; the range then stands between two copies of `quote`.
+/// Stars for the digits of a range of the text; the range then stands between two copies of `quote`.
 struct Edit<'a> {
     range: Range<usize>,
     stars: Range<usize>,
@@ -93,22 +100,28 @@ struct Edit<'a> {
     code: bool,
 }
 
-fn apply(body: &[u8], mut edits: Vec<Edit<'_>>) -> (Bytes, Masked) {
+fn apply(body: &[u8], plain: &Plain<'_>, mut edits: Vec<Edit<'_>>) -> (Bytes, Masked) {
     // Of two that begin together the longer one holds the other.
     edits.sort_by_key(|edit| (edit.range.start, std::cmp::Reverse(edit.range.end)));
     let mut out = Vec::with_capacity(body.len() + 8 * edits.len());
-    let (mut copied, mut found) = (0, Masked::default());
+    let (mut copied, mut done, mut found) = (0, 0, Masked::default());
     for Edit { range, stars, quote, code } in edits {
         // Found twice, by its shape and by its name.
-        if range.start < copied {
+        if range.start < done {
             continue;
         }
-        out.extend_from_slice(&body[copied..range.start]);
+        done = range.end;
+        let place = plain.place(range.clone());
+        out.extend_from_slice(&body[copied..place.start]);
         out.extend_from_slice(quote);
-        let star = |(at, byte): (usize, &u8)| if stars.contains(&at) && byte.is_ascii_digit() { b'*' } else { *byte };
-        out.extend(range.clone().zip(&body[range.clone()]).map(star));
+        for at in range {
+            match stars.contains(&at) && plain.text()[at].is_ascii_digit() {
+                true => out.push(b'*'),
+                false => out.extend_from_slice(&body[plain.place(at..at + 1)]),
+            }
+        }
         out.extend_from_slice(quote);
-        copied = range.end;
+        copied = place.end;
         found.add(Masked { cards: u64::from(!code), codes: u64::from(code) });
     }
     out.extend_from_slice(&body[copied..]);
@@ -123,6 +136,8 @@ struct Reading<'a> {
     quoted: bool,
     /// Where an escape ended: its letters do not belong to what follows.
     escaped: usize,
+    /// What is no card's number here; looked for when it matters.
+    positions: Option<Vec<Range<usize>>>,
     edits: Vec<Edit<'a>>,
 }
 
@@ -130,7 +145,7 @@ impl<'a> Reading<'a> {
     fn new(body: &'a [u8]) -> Reading<'a> {
         let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let json = text.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| matches!(b, b'{' | b'[' | b'"'));
-        Reading { body, at: 0, json, quoted: false, escaped: 0, edits: Vec::new() }
+        Reading { body, at: 0, json, quoted: false, escaped: 0, positions: None, edits: Vec::new() }
     }
 
     fn all(&mut self) {
@@ -169,6 +184,12 @@ impl<'a> Reading<'a> {
     }
 
     fn card(&mut self, digits: Range<usize>) {
+        if self.json {
+            let known = self.positions.get_or_insert_with(|| positions::positions(self.body));
+            if known.iter().any(|known| known.start <= digits.start && digits.end <= known.end) {
+                return;
+            }
+        }
         let (range, quote) = self.quoting(digits);
         let mut last = range.clone().rev().filter(|at| self.body[*at].is_ascii_digit());
         let kept = last.nth(3).unwrap_or(range.start);
@@ -188,20 +209,28 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// The security codes that a name (`start` to `end`) speaks of.
+    fn codes(&mut self, start: usize, end: usize) {
+        let quote = shape::quote_at(self.body, end);
+        for digits in shape::codes(self.body, start, end) {
+            let number = shape::bare(self.body, digits.clone()).filter(|_| !quote.is_empty());
+            let (range, quote) = match number {
+                Some(number) => (number, quote),
+                None => (digits, &b""[..]),
+            };
+            self.edits.push(Edit { stars: range.clone(), range, quote, code: true });
+        }
+    }
+
     /// A word, which may be the name of a security code; only its letters are passed, for digits may follow.
     fn word(&mut self) {
         let start = self.at;
         let end = shape::name_end(self.body, start);
         let begins = start == self.escaped || start == 0 || !shape::is_name(self.body[start - 1]);
         if begins && shape::names_code(&self.body[start..end]) {
-            let quote = shape::quote_at(self.body, end);
-            for digits in shape::codes(self.body, start, end) {
-                let number = shape::bare(self.body, digits.clone()).filter(|_| !quote.is_empty());
-                let (range, quote) = match number {
-                    Some(number) => (number, quote),
-                    None => (digits, &b""[..]),
-                };
-                self.edits.push(Edit { stars: range.clone(), range, quote, code: true });
+            self.codes(start, end);
+            for name in pairs::values(self.body, start, end) {
+                self.codes(name.start, name.end);
             }
         }
         while self.body.get(self.at).is_some_and(u8::is_ascii_alphabetic) {

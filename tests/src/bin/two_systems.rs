@@ -105,7 +105,7 @@ fn go_on(stage: &mut Stage) -> Result<()> {
         if INTERRUPTED.load(Ordering::Acquire) {
             break;
         }
-        let (legacy, cloud): (Figure, Figure) = match stage.watch(round) {
+        let (legacy, cloud, _): (Figure, Figure, _) = match stage.watch(round) {
             Ok(figures) => figures,
             // The terminal's Ctrl-C ends all that runs in it.
             Err(_) if INTERRUPTED.load(Ordering::Acquire) => break,

@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 
 use anyhow::{Context, Result};
 
-use super::{Console, Home, PASSWORD, USER, free_port, program, signal};
+use super::{Certificate, Console, Home, PASSWORD, USER, free_port, program, signal};
 
 /// A server with a database `hotel`, ended when dropped.
 pub struct MariaDb {
@@ -27,12 +27,24 @@ impl MariaDb {
 
     /// Starts one with these further settings (`--name=value`).
     pub fn start(settings: &[&str]) -> Result<MariaDb> {
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        MariaDb::started(Home::new("my-")?, settings)
+    }
+
+    /// Starts one that takes no unencrypted connection from the network.
+    pub fn start_secured(certificate: &Certificate) -> Result<MariaDb> {
         let home = Home::new("my-")?;
+        let [chain, key] = home.certify(certificate)?.map(|path| path.display().to_string());
+        let secured =
+            [format!("--ssl-cert={chain}"), format!("--ssl-key={key}"), "--require-secure-transport=ON".into()];
+        MariaDb::started(home, secured.into())
+    }
+
+    fn started(home: Home, settings: Vec<String>) -> Result<MariaDb> {
         let mut init = home.command(&find("mariadb-install-db")?);
         init.arg("--no-defaults").arg(format!("--datadir={}", home.path("data").display()));
         init.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
         home.run(&mut init)?;
-        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = MariaDb { home, port: free_port()?, settings, child: None };
         server.up()?;
         let mut console = server.console_of("mysql")?;

@@ -3,6 +3,7 @@
 //!
 //! Does not know what is stored in them. Servers refuse to run as root: then another account of the machine runs them.
 
+mod certificate;
 mod console;
 mod mariadb;
 mod postgres;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+pub use certificate::Certificate;
 pub use console::Console;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
@@ -113,6 +115,18 @@ impl Home {
         self.folder.path().join(name)
     }
 
+    /// The files of a server's certificate; it alone can read them.
+    fn certify(&self, certificate: &Certificate) -> Result<[PathBuf; 2]> {
+        let files = [("server.crt", &certificate.chain), ("server.key", &certificate.key)];
+        for (name, text) in files {
+            let path = self.path(name);
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+            Account::owns(self.account, &path)?;
+        }
+        Ok(files.map(|(name, _)| self.path(name)))
+    }
+
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         Account::runs(self.account, &mut command);
@@ -120,6 +134,8 @@ impl Home {
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .env("LC_ALL", "C.UTF-8")
+            // What servers that start at the same time put there has the same names.
+            .env("TMPDIR", self.folder.path())
             .env("HOME", self.folder.path());
         command
     }

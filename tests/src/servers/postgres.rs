@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 
 use anyhow::{Context, Result};
 
-use super::{Console, Home, PASSWORD, USER, free_port, program, signal};
+use super::{Certificate, Console, Home, PASSWORD, USER, free_port, program, signal};
 
 /// A server with a database `cloud`, ended when dropped.
 pub struct Postgres {
@@ -35,7 +35,17 @@ impl Postgres {
 
     /// Starts one with these further settings (`name = 'value'` lines).
     pub fn start(settings: &str) -> Result<Postgres> {
+        Postgres::started(Home::new("pg-")?, settings, "host")
+    }
+
+    /// Starts one that takes no unencrypted connection from the network.
+    pub fn start_secured(certificate: &Certificate) -> Result<Postgres> {
         let home = Home::new("pg-")?;
+        let [chain, key] = home.certify(certificate)?.map(|path| path.display().to_string());
+        Postgres::started(home, &format!("ssl = on\nssl_cert_file = '{chain}'\nssl_key_file = '{key}'"), "hostssl")
+    }
+
+    fn started(home: Home, settings: &str, network: &str) -> Result<Postgres> {
         let data = home.path("data");
         let mut init = home.command(&find("initdb")?);
         init.arg("-D").arg(&data).args(["-U", "owner", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
@@ -47,7 +57,9 @@ impl Postgres {
              wal_level = 'logical'\nmax_connections = 30\n{settings}\n"
         );
         std::fs::write(data.join("postgresql.auto.conf"), configuration)?;
-        let access = "local all owner trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        let access = format!(
+            "local all owner trust\nlocal all all scram-sha-256\n{network} all all 127.0.0.1/32 scram-sha-256\n"
+        );
         std::fs::write(data.join("pg_hba.conf"), access)?;
         let mut server = Postgres { home, port, child: None };
         server.up()?;

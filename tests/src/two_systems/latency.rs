@@ -32,6 +32,16 @@ impl Figure {
         let place = (share * last as f64).ceil() as usize;
         self.took.get(place.min(last)).copied().unwrap_or_default()
     }
+
+    /// The mean time of one question to ClickHouse.
+    pub fn question(&self) -> Duration {
+        self.question
+    }
+
+    /// How many changes were timed.
+    pub fn changes(&self) -> usize {
+        self.took.len()
+    }
 }
 
 impl std::fmt::Display for Figure {

@@ -126,7 +126,7 @@ impl Stage {
         self.both(1, false, |runner| runner.start())?;
         self.runner.wait_for(&FOLLOWING)?;
         tell("Both change at once; the way of single changes is timed.");
-        let (legacy, cloud) = self.timed(2)?;
+        let (legacy, cloud, _) = self.timed(2)?;
         tell("MariaDB is stopped; PostgreSQL goes on.");
         self.legacy.stop()?;
         let mut alone = Cloud::new(self.cloud.console()?, self.options.seed ^ 3)?;
@@ -152,8 +152,9 @@ impl Stage {
         Ok(Outcome { transactions: self.transactions, found, legacy, cloud })
     }
 
-    /// Both change; single changes among them are watched until ClickHouse shows them.
-    fn timed(&mut self, phase: u64) -> Result<(Figure, Figure)> {
+    /// Both change; single changes among them are watched until ClickHouse shows them. How long all of it took comes with it.
+    fn timed(&mut self, phase: u64) -> Result<(Figure, Figure, Duration)> {
+        let begun = Instant::now();
         let (mut legacy, mut cloud) = (self.legacy.console()?, self.cloud.console()?);
         let (probes, watch) = (self.options.probes, self.runner.watch()?);
         let mut figures = None;
@@ -163,7 +164,8 @@ impl Stage {
             figures = Some((old, new));
             Ok(())
         })?;
-        figures.context("the timed changes")
+        let (legacy, cloud) = figures.context("the timed changes")?;
+        Ok((legacy, cloud, begun.elapsed()))
     }
 
     /// Concord as it runs, for whoever wants to watch.
@@ -173,8 +175,25 @@ impl Stage {
     }
 
     /// Both change for a while, and how far the answer is behind.
-    pub fn watch(&mut self, round: u64) -> Result<(Figure, Figure)> {
+    pub fn watch(&mut self, round: u64) -> Result<(Figure, Figure, Duration)> {
         self.timed(100 + round)
+    }
+
+    /// Transactions on both systems so far.
+    pub fn transactions(&self) -> u64 {
+        self.transactions
+    }
+
+    /// What `concord status` says, with its exit status: the words for people, and the JSON.
+    pub fn status(&self) -> Result<(i32, String, serde_json::Value)> {
+        let (_, words) = self.runner.asked(&["status"])?;
+        let (code, json) = self.runner.asked(&["status", "--json"])?;
+        Ok((code, words, serde_json::from_str(&json)?))
+    }
+
+    /// Waits until Concord has said this.
+    pub fn wait_for(&mut self, words: &str) -> Result<()> {
+        self.runner.wait_for(&[words])
     }
 
     /// Ends Concord as Ctrl-C does.

@@ -94,6 +94,12 @@ impl Runner {
         self.said(&["run", "--until-idle"]).map(drop)
     }
 
+    /// A command's exit status, and what it printed.
+    pub fn asked(&self, words: &[&str]) -> Result<(i32, String)> {
+        let output = self.command(words).output()?;
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
     /// What a command printed, if it found nothing wrong.
     pub fn said(&self, words: &[&str]) -> Result<String> {
         let output = self.command(words).output()?;

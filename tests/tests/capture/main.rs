@@ -6,3 +6,5 @@
 mod mariadb;
 mod postgres;
 mod stage;
+mod status;
+mod tls;

@@ -5,8 +5,8 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::super::CaptureError;
 use super::super::check::{Checked, State};
+use super::super::{CaptureError, tls};
 use super::{Server, failed, identifier};
 use crate::config::{Capture, TableName};
 
@@ -19,6 +19,7 @@ pub(in super::super) async fn check(settings: &Capture, password: &str) -> Resul
     let server = super::server(&mut connection).await?;
     let kind = if server.mariadb { "MariaDB" } else { "MySQL" };
     let mut all = vec![Checked::fine(format!("{kind} at {} answers {}", super::place(settings), settings.user))];
+    all.push(tls::checked(settings));
     all.extend(binlog(&mut connection, &server).await?);
     all.push(kept(&mut connection).await?);
     rights(&mut connection, settings, &server, &mut all).await?;

@@ -15,6 +15,7 @@ use mysql_async::{BinlogStream, BinlogStreamRequest, Conn};
 use super::super::envelope::{Operation, Place};
 use super::super::intake::Captured;
 use super::super::memory::{BinlogPosition, Memory, Stage};
+use super::super::progress::CaptureState;
 use super::super::{CaptureError, Ended, Job, stopped};
 use super::values::Shape;
 use super::{Server, encoded, failed, source};
@@ -49,6 +50,8 @@ struct Follower<'a> {
     /// Between two transactions: everything before it has been read.
     seen: BinlogPosition,
     documents: Vec<Captured>,
+    /// When the last of them was, in milliseconds since 1970-01-01T00:00:00Z.
+    committed: i64,
     changed: bool,
 }
 
@@ -75,6 +78,7 @@ pub(super) async fn follow<L: Log>(
     let mut stream = connection.get_binlog_stream(request).await.map_err(asked)?;
     tracing::info!(source = %job.name, "following MySQL at {}", super::place(&job.settings));
     job.worked = true;
+    job.progress.works(CaptureState::Following);
     job.intake.pulse.alive(true);
     let (name, tables) = (job.name.clone(), job.settings.tables.clone());
     let mut follower = Follower {
@@ -89,6 +93,7 @@ pub(super) async fn follow<L: Log>(
         within: false,
         seen: start,
         documents: Vec::new(),
+        committed: 0,
         changed: false,
     };
     let mut stop = job.stop.clone();
@@ -112,7 +117,9 @@ pub(super) async fn follow<L: Log>(
             follower.take(event, &stream)?;
         }
         job.intake.take(&follower.documents).await?;
+        let committed = (!follower.documents.is_empty()).then_some(follower.committed);
         follower.documents.clear();
+        job.progress.takes(follower.seen.to_string(), committed, job.intake.records);
         if follower.changed || kept.elapsed() >= KEEP {
             follower.keep(job)?;
             kept = Instant::now();
@@ -334,7 +341,8 @@ impl Follower<'_> {
     ) -> Result<(), CaptureError> {
         let epoch = self.memory.epoch;
         let place = Place::Binlog { server_id, file: &self.file, pos: start, row };
-        let source = source(self.name, self.server, table, epoch, i64::from(seconds) * 1_000, place);
+        self.committed = i64::from(seconds) * 1_000;
+        let source = source(self.name, self.server, table, epoch, self.committed, place);
         let body = encoded(operation, before, after, &source)?;
         self.documents.push(Captured { id: format!("{epoch}:{}:{start}:{row}", self.file), body });
         Ok(())
@@ -377,6 +385,7 @@ mod tests {
             seen: BinlogPosition { file: file.clone(), pos: 4 },
             file,
             documents: Vec::new(),
+            committed: 0,
             changed: false,
         };
         work(&mut follower)

@@ -14,13 +14,13 @@ mod values;
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder, Row as Answer, SslOpts};
+use mysql_async::{Conn, DriverError, IoError, OptsBuilder, Row as Answer, SslOpts};
 
 use super::envelope::{Operation, Place, Row, Source, VERSION, change};
 use super::intake::Captured;
 use super::memory::{BinlogPosition, Memory, Stage};
 use super::snapshot::Load;
-use super::{CaptureError, Ended, Job};
+use super::{CaptureError, Ended, Job, tls};
 use crate::config::{Capture, CaptureTls, TableName};
 use crate::log::Log;
 use crate::worker::now_millis;
@@ -92,26 +92,40 @@ async fn open(settings: &Capture, password: &str) -> Result<Conn, CaptureError> 
         false => options.ip_or_hostname(settings.host.clone()).tcp_port(settings.port),
     };
     if let CaptureTls::Verify { ca_cert } = &settings.tls {
-        let mut tls = SslOpts::default();
+        let mut secured = SslOpts::default();
         if let Some(path) = ca_cert {
-            tls = tls.with_root_certs(vec![path.clone().into()]).with_disable_built_in_roots(true);
+            // Read here first: it says what is wrong with it.
+            tls::authorities(Some(path))?;
+            secured = secured.with_root_certs(vec![path.clone().into()]).with_disable_built_in_roots(true);
         }
-        options = options.ssl_opts(Some(tls));
+        options = options.ssl_opts(Some(secured));
     }
     let connected = tokio::time::timeout(std::time::Duration::from_secs(10), Conn::new(options)).await;
     let place = place(settings);
     match connected {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(failed(&format!("at {place}"), &error)),
+        Ok(Err(error)) => Err(unsecured(settings, &error).unwrap_or_else(|| failed(&format!("at {place}"), &error))),
         Err(_) => Err(CaptureError::Away(format!("MySQL at {place} does not answer within 10 s"))),
     }
 }
 
 /// Where the server is, for people.
-fn place(settings: &Capture) -> String {
+pub(super) fn place(settings: &Capture) -> String {
     match settings.host.starts_with('/') {
         true => settings.host.clone(),
         false => format!("{}:{}", settings.host, settings.port),
+    }
+}
+
+/// What was wrong with TLS, if that was it.
+fn unsecured(settings: &Capture, error: &mysql_async::Error) -> Option<CaptureError> {
+    let server = format!("MySQL at {}", place(settings));
+    match error {
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Some(tls::absent(&server)),
+        mysql_async::Error::Io(IoError::Tls(why)) => Some(tls::failed(&server, settings, why)),
+        // The handshake's own errors come as the connection's.
+        mysql_async::Error::Io(IoError::Io(why)) => tls::refused(&server, settings, why),
+        _ => None,
     }
 }
 
@@ -142,6 +156,21 @@ async fn server(connection: &mut Conn) -> Result<Server, CaptureError> {
         }
     }
     Ok(Server { mariadb, identity: String::new() })
+}
+
+/// Where the binlog ends, and how many bytes that is after a position in the same file.
+pub(super) async fn end(
+    settings: &Capture,
+    password: &str,
+    after: Option<&str>,
+) -> Result<(String, Option<u64>), CaptureError> {
+    let mut connection = open(settings, password).await?;
+    let end = position(&mut connection).await?;
+    // It is of no use any more; that it cannot be closed well harms nobody.
+    let _ = connection.disconnect().await;
+    let after = after.and_then(|after| after.rsplit_once(':')).filter(|(file, _)| *file == end.file);
+    let behind = after.and_then(|(_, pos)| Some(end.pos.saturating_sub(pos.parse().ok()?)));
+    Ok((end.to_string(), behind))
 }
 
 /// Where the binlog ends.

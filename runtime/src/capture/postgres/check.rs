@@ -2,8 +2,8 @@
 //!
 //! Source: PostgreSQL's documentation, "Logical Replication" (configuration settings, security, publication). Only looks.
 
-use super::super::CaptureError;
 use super::super::check::{Checked, Mapped};
+use super::super::{CaptureError, tls};
 use super::connection::{Connection, Purpose, identifier, literal};
 use crate::config::{Capture, TableName};
 
@@ -18,6 +18,7 @@ pub(in super::super) async fn check(
 ) -> Result<Vec<Checked>, CaptureError> {
     let mut connection = Connection::open(settings, database, password, Purpose::Queries).await?;
     let mut all = vec![Checked::fine(format!("{} answers {}", super::connection::place(settings), settings.user))];
+    all.push(tls::checked(settings));
     server(&mut connection, slot_name, &mut all).await?;
     all.push(role(&mut connection, settings).await?);
     match Connection::open(settings, database, password, Purpose::Replication).await {

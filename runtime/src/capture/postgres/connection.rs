@@ -13,13 +13,12 @@ use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::backend::{self, DataRowBody, ErrorFields, Message, RowDescriptionBody};
 use postgres_protocol::message::frontend;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, tls};
 use crate::config::{Capture, CaptureTls};
 
 /// To connect and to prove who one is.
@@ -301,7 +300,7 @@ impl Connection {
 }
 
 /// Where the server is, for people.
-pub(super) fn place(settings: &Capture) -> String {
+pub(in super::super) fn place(settings: &Capture) -> String {
     match settings.host.starts_with('/') {
         true => socket(settings),
         false => format!("{}:{}", settings.host, settings.port),
@@ -324,40 +323,24 @@ async fn stream(settings: &Capture, place: &str) -> Result<Box<dyn Stream>, Capt
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);
     tcp.write_all(&request).await.map_err(away)?;
+    let server = format!("PostgreSQL at {place}");
     if tcp.read_u8().await.map_err(away)? != b'S' {
-        let remedy = "switch it on (ssl = on), or write tls = \"off\" where nobody listens on the way";
-        return Err(CaptureError::setup(format!("PostgreSQL at {place} has no TLS"), remedy));
+        return Err(tls::absent(&server));
     }
     let name = ServerName::try_from(settings.host.clone()).map_err(|_| {
         CaptureError::setup(format!("`{}` is no name of a host", settings.host), "write host = \"...\"")
     })?;
     let secured = client(ca_cert.as_deref())?.connect(name, tcp).await;
-    let secured = secured.map_err(|error| {
-        let remedy = "name the authority of its certificate with ca_cert, and the host as the certificate does";
-        CaptureError::setup(format!("no TLS with PostgreSQL at {place}: {error}"), remedy)
-    })?;
-    Ok(Box::new(secured))
+    let refused = |error| tls::refused(&server, settings, &error).unwrap_or_else(|| away(error));
+    Ok(Box::new(secured.map_err(refused)?))
 }
 
 fn client(ca_cert: Option<&std::path::Path>) -> Result<TlsConnector, CaptureError> {
-    let mut roots = rustls::RootCertStore::empty();
-    match ca_cert {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(path) => {
-            let bad =
-                |why: String| CaptureError::setup(format!("ca_cert {}: {why}", path.display()), "name a PEM file");
-            let read = CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
-            for authority in read {
-                let authority = authority.map_err(|error| bad(error.to_string()))?;
-                roots.add(authority).map_err(|error| bad(error.to_string()))?;
-            }
-        }
-    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| CaptureError::Protocol(error.to_string()))?
-        .with_root_certificates(roots)
+        .with_root_certificates(tls::authorities(ca_cert)?)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -412,7 +395,7 @@ fn refused(mut fields: ErrorFields<'_>) -> CaptureError {
 
 fn wrong_password(settings: &Capture) -> CaptureError {
     let what = format!("PostgreSQL does not accept the password of {}", settings.user);
-    CaptureError::setup(what, format!("look at {}", settings.password.described()))
+    CaptureError::setup(what, format!("look at {}", crate::capture::place_of_password(settings)))
 }
 
 fn unexpected(when: &str) -> CaptureError {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::super::envelope::{Operation, Row, Value};
 use super::super::intake::Captured;
 use super::super::memory::Memory;
+use super::super::progress::CaptureState;
 use super::super::{CaptureError, Ended, Job, stopped};
 use super::connection::{Connection, identifier, literal};
 use super::output::{self, Datum, Lsn, Message, Old, Piece, Relation};
@@ -65,6 +66,7 @@ pub(super) async fn follow<L: Log>(
     connection.copy_both(&format!("START_REPLICATION SLOT {} LOGICAL 0/0 {options}", identifier(slot))).await?;
     tracing::info!(source = %job.name, "following PostgreSQL at {}", super::connection::place(&job.settings));
     job.worked = true;
+    job.progress.works(CaptureState::Following);
     job.intake.pulse.alive(true);
     let (name, tables, heartbeat) = (job.name.clone(), job.settings.tables.clone(), job.settings.heartbeat);
     let place = Place { commit: Lsn(0), millis: 0, transaction: 0, number: 0, within: false, seen: Lsn(0) };
@@ -108,6 +110,7 @@ pub(super) async fn follow<L: Log>(
             ended = follower.piece(piece)?;
         }
         job.intake.take(&follower.documents).await?;
+        let committed = (!follower.documents.is_empty()).then_some(follower.place.millis);
         follower.documents.clear();
         if follower.changed {
             follower.memory.write(&job.memory)?;
@@ -116,6 +119,7 @@ pub(super) async fn follow<L: Log>(
         // Within a transaction what was seen is the end of the one before: all of that is durable now.
         let moved = follower.place.seen > confirmed;
         confirmed = confirmed.max(follower.place.seen);
+        job.progress.takes(confirmed.to_string(), committed, job.intake.records);
         if moved || std::mem::take(&mut follower.reply) {
             connection.copy(&output::status(confirmed, now_millis(), false)).await?;
         }

@@ -21,6 +21,7 @@ use super::{CaptureError, Ended, Job};
 use crate::config::{Capture, TableName};
 use crate::log::Log;
 use crate::worker::now_millis;
+pub(super) use connection::place;
 use connection::{Connection, Purpose, identifier, literal};
 use output::Lsn;
 
@@ -58,6 +59,19 @@ pub(super) async fn session<L: Log>(
             }
         }
     }
+}
+
+/// Where the server's log ends, and how many bytes that is after a position.
+pub(super) async fn end(
+    settings: &Capture,
+    database: &str,
+    password: &str,
+    after: Option<&str>,
+) -> Result<(String, Option<u64>), CaptureError> {
+    let mut connection = Connection::open(settings, database, password, Purpose::Queries).await?;
+    let end = position(&mut connection).await?;
+    connection.close().await;
+    Ok((end.to_string(), after.and_then(Lsn::parse).map(|after| end.0.saturating_sub(after.0))))
 }
 
 /// Where the server's log ends.

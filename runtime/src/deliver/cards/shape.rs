@@ -51,7 +51,8 @@ pub(super) fn name_end(body: &[u8], start: usize) -> usize {
     body[start..].iter().position(|b| !is_name(*b)).map_or(body.len(), |length| start + length)
 }
 
-fn plain(name: &[u8]) -> Option<String> {
+/// A name without case, `_` and `-`.
+pub(super) fn plain(name: &[u8]) -> Option<String> {
     // Nothing that long is a name that matters.
     let short = name.len() <= 64;
     let letters = name.iter().filter(|b| !matches!(b, b'_' | b'-')).map(|b| char::from(b.to_ascii_lowercase()));

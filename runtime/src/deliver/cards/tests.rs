@@ -181,3 +181,115 @@ fn bytes_that_are_no_text_stay() {
     let body = Bytes::from_static(b"\xff\x004444333322221111\xfe");
     assert_eq!(masked(&body).0, &b"\xff\x00************1111\xfe"[..]);
 }
+
+#[test]
+fn digits_behind_escapes_are_seen() {
+    for (body, expected, cards, codes) in [
+        (r#"{"n":"\u0034111111111111111"}"#, r#"{"n":"************1111"}"#, 1, 0),
+        (r#"{"n":"4111\u00a01111\u20111111 111\u0031"}"#, r#"{"n":"****\u00a0****\u2011**** 111\u0031"}"#, 1, 0),
+        (r#"{"cv\u0076":"\u0031\u003223"}"#, r#"{"cv\u0076":"****"}"#, 0, 1),
+        (
+            r#"{"p":"{\"n\":\"\\u0034111111111111111\"}","q":"\u0061\u0034"}"#,
+            r#"{"p":"{\"n\":\"************1111\"}","q":"\u0061\u0034"}"#,
+            1,
+            0,
+        ),
+        (
+            r#"{"xml":"\u003cSeriesCode\u003e123\u003c/SeriesCode\u003e"}"#,
+            r#"{"xml":"\u003cSeriesCode\u003e***\u003c/SeriesCode\u003e"}"#,
+            0,
+            1,
+        ),
+        ("<n>&#52;1111111111111&#x31;1</n>", "<n>************11&#x31;1</n>", 1, 0),
+    ] {
+        becomes(body, expected, cards, codes);
+    }
+    stays(r#"{"a":"\u0034\u00e9\uD83D\uDE00 \u12","b":"&#52; &#; &#x110000;","c":"\u005c\u0022"}"#);
+}
+
+#[test]
+fn a_name_and_its_value_side_by_side_are_a_code() {
+    for (body, expected) in [
+        (r#"{"name":"cvv","value":"123"}"#, r#"{"name":"cvv","value":"***"}"#),
+        (r#"{"value": 123 , "type" : "cvc" }"#, r#"{"value": "***" , "type" : "cvc" }"#),
+        (
+            r#"[{"key":"card.cvv2","stringValue":"1234"},{"key":"zip","stringValue":"1234"}]"#,
+            r#"[{"key":"card.cvv2","stringValue":"****"},{"key":"zip","stringValue":"1234"}]"#,
+        ),
+        (r#"{"p":"{\"name\":\"cvc\",\"value\":123}"}"#, r#"{"p":"{\"name\":\"cvc\",\"value\":\"***\"}"}"#),
+        (r#"{"label":"securityCode","data":{"n":"123"}}"#, r#"{"label":"securityCode","data":{"n":"***"}}"#),
+        (r#"<Field Name="cvv" Value="123"/>"#, r#"<Field Name="cvv" Value="***"/>"#),
+        ("<p value='123' name='cvv'><q value='456'/></p>", "<p value='***' name='cvv'><q value='456'/></p>"),
+        (
+            "<name>cvv</name>\n <x:value>123</x:value><value>456</value>",
+            "<name>cvv</name>\n <x:value>***</x:value><value>456</value>",
+        ),
+    ] {
+        becomes(body, expected, 0, 1);
+    }
+    for body in [
+        // Room types and rate plans are names as well.
+        r#"{"type":"CVD","value":"123"}"#,
+        r#"{"rate_plan":"BARCVC","value":120}"#,
+        r#"{"room_type":"CVC","value":120}"#,
+        r#"{"code":"BARCVC","value":120}"#,
+        // Another object's, no code, no value.
+        r#"{"card":{"name":"cvv"},"value":"123"}"#,
+        r#"[{"name":"cvv"},{"value":"123"}]"#,
+        r#"{"name":"cvv","value":"12345"}"#,
+        r#"{"name":"cvv","nights":123}"#,
+        r#"{"names":["cvv"],"value":"123"}"#,
+        "<name>cvv</name><rooms>123</rooms>",
+        "<name>cvv</name></p><p><name>x</name><value>123</value>",
+    ] {
+        stays(body);
+    }
+}
+
+/// What looks like a card in every place where a change event has a position.
+#[test]
+fn positions_of_databases_are_no_cards() {
+    let card = "4111111111111111";
+    for source in [
+        format!(
+            r#"{{"connector":"postgresql","lsn":{card},"xmin":{card},"sequence":"[\"{card}\",\"{card}\"]","ts_us":{card}}}"#
+        ),
+        format!(r#"{{"connector":"mysql","pos":{card},"gtid":"0-1-{card}","ts_ns":{card},"row":0}}"#),
+        format!(r#"{{"connector":"mariadb","pos":{card},"concord_epoch":{card},"file":"bin.000003"}}"#),
+        format!(r#"{{"connector":"oracle","scn":"{card}"}}"#),
+    ] {
+        let event = format!(
+            r#"{{"op":"u","after":{{"n":1}},"source":{source},"ts_ms":{card},"transaction":{{"id":"7:{card}"}}}}"#
+        );
+        stays(&event);
+        stays(&format!(r#"{{"schema":{{}},"payload":{event}}}"#));
+        stays(&format!("[{event},{event}]"));
+        // The rows are read as ever, whatever their columns are called.
+        let row = format!(r#"{{"lsn":{card},"note":"{card}","pos":"{card}","cvv":123}}"#);
+        let masked = r#"{"lsn":"************1111","note":"************1111","pos":"************1111","cvv":"***"}"#;
+        becomes(&event.replace(r#"{"n":1}"#, &row), &event.replace(r#"{"n":1}"#, masked), 3, 1);
+    }
+    for (body, cards) in [
+        // No change event; a connector that nobody knows.
+        (format!(r#"{{"lsn":{card},"ts_ms":{card}}}"#), 2),
+        (format!(r#"{{"source":{{"lsn":{card}}}}}"#), 1),
+        (format!(r#"{{"source":{{"connector":"pms","lsn":{card}}}}}"#), 1),
+        (format!(r#"{{"x":{{"source":{{"connector":"mysql","pos":{card}}}}}}}"#), 1),
+        // Other members of the block; texts that are no positions.
+        (format!(r#"{{"source":{{"connector":"mysql","query":"INSERT {card}","name":"{card}","lsn":"{card}"}}}}"#), 3),
+        (
+            r#"{"source":{"connector":"mysql","gtid":"4111 1111 1111 1111","sequence":"card 4111111111111111"}}"#
+                .into(),
+            2,
+        ),
+        // Said twice: one of them is not what a reader takes.
+        (
+            format!(
+                r#"{{"source":{{"connector":"mysql","pos":{card}}},"source":{{"connector":"mysql","pos":{card}}}}}"#
+            ),
+            2,
+        ),
+    ] {
+        assert_eq!(text(&body).1.cards, cards, "{body}");
+    }
+}

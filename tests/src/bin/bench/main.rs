@@ -11,11 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 mod alone;
+mod captured;
 mod flow;
 mod machine;
 mod place;
+mod visible;
 mod webhooks;
 mod workload;
+mod wrk;
 
 use flow::Size;
 
@@ -24,7 +27,8 @@ const HELP: &str = "Usage: bench [OPTION=VALUE]...
   records=N      records of the throughput runs (300000)
   properties=N   hotels (200)
   probes=N       single confirmations per latency figure (300)
-  only=LIST      of: wasm, stages, throughput, latency, webhooks, memory, start (all)
+  rate=N         webhooks per second under which single ones are timed (500)
+  only=LIST      of: wasm, stages, throughput, latency, webhooks, visible, capture, memory, start (all)
   seed=N         of the records (1)
   limits=TEXT    lines of the pipeline's [limits], separated by `;`
 Example: cargo xtask bench -- runs=5 only=throughput,latency";
@@ -34,6 +38,7 @@ struct Options {
     runs: usize,
     size: Size,
     probes: usize,
+    rate: u64,
     only: Vec<String>,
     limits: String,
 }
@@ -41,7 +46,7 @@ struct Options {
 impl Options {
     fn read(words: &[String]) -> Result<Options> {
         let size = Size { seed: 1, properties: 200, records: 300_000 };
-        let mut options = Options { runs: 3, size, probes: 300, only: Vec::new(), limits: String::new() };
+        let mut options = Options { runs: 3, size, probes: 300, rate: 500, only: Vec::new(), limits: String::new() };
         for word in words {
             let Some((name, value)) = word.split_once('=') else { bail!("what is `{word}`?\n{HELP}") };
             let number = || value.parse::<u64>().with_context(|| format!("{name} takes a number\n{HELP}"));
@@ -50,6 +55,7 @@ impl Options {
                 "records" => options.size.records = number()?.max(1),
                 "properties" => options.size.properties = number()?.max(1),
                 "probes" => options.probes = number()?.max(1) as usize,
+                "rate" => options.rate = number()?.max(1),
                 "seed" => options.size.seed = number()?,
                 "only" => options.only = value.split(',').map(str::to_owned).collect(),
                 "limits" => options.limits = value.replace(';', "\n"),
@@ -90,13 +96,15 @@ async fn run(name: &str, dir: &Path, rest: &[String], begin: Instant) -> Result<
         Some((rate, rest)) if name == "latency" => (rate.parse()?, rest),
         _ => (0, rest),
     };
-    let Options { size, probes, limits, .. } = Options::read(rest)?;
+    let Options { size, probes, rate, limits, .. } = Options::read(rest)?;
     // 4 room types times 1,000 nights: with 250 hotels a million room nights.
     let (hotels, nights) = (250, 1_000);
     match name {
         "throughput" => flow::throughput(dir, size, &limits).await,
         "latency" => flow::latency(dir, size, first, probes, &limits).await,
         "webhooks" => webhooks::webhooks(dir, size).await,
+        "visible" => visible::visible(dir, size, rate, probes).await,
+        "capture" => captured::captured(dir, size, probes),
         "stages" => alone::stages(dir, size).await,
         "wasm" => alone::wasm(dir, size),
         "memory" => alone::memory(hotels, nights),
@@ -110,6 +118,10 @@ async fn run(name: &str, dir: &Path, rest: &[String], begin: Instant) -> Result<
 fn child(name: &str, dir: &Path, more: &[String]) -> Result<Value> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("run").arg(name).arg(dir).args(more).stderr(std::process::Stdio::inherit());
+    // The example on two databases runs the program itself; cargo has built it beside this one.
+    if let Some(concord) = std::env::current_exe()?.parent().map(|folder| folder.join("concord-under-test")) {
+        command.env("CONCORD_BIN", concord);
+    }
     let output = command.output()?;
     ensure!(output.status.success(), "the measurement {name} failed");
     serde_json::from_slice(&output.stdout).with_context(|| format!("what the measurement {name} printed"))
@@ -119,6 +131,7 @@ fn words(size: Size, options: &Options) -> Vec<String> {
     let Size { seed, properties, records } = size;
     let mut words = vec![format!("seed={seed}"), format!("properties={properties}"), format!("records={records}")];
     words.push(format!("probes={}", options.probes));
+    words.push(format!("rate={}", options.rate));
     words.push(format!("limits={}", options.limits));
     words
 }
@@ -246,13 +259,38 @@ fn report(options: &Options) -> Result<()> {
     }
     if options.wants("webhooks") {
         let runs = repeat("webhooks", options, &few)?;
-        println!(
-            "Webhooks answered durably on loopback, 64 senders that wait for each answer, clients in the same process"
-        );
+        let clients = match wrk::program() {
+            Some(_) => "sent by wrk",
+            None => "sent by the same process, for wrk is not installed (Debian: apt-get install wrk)",
+        };
+        println!("Webhooks answered durably on loopback, 64 senders that wait for each answer, {clients}");
         for (name, what) in [("gateway", "the gateway"), ("bare", "a bare server that only syncs")] {
             let of = |path: &str| middle(&runs, &format!("/{name}/{path}"));
             line(&format!("{what}, per second"), &format!("{:.0}", of("per_second")), "");
             line("  until the answer, p50 and p99, ms", &format!("{:.1} / {:.1}", of("p50"), of("p99")), "");
+        }
+    }
+    if options.wants("visible") {
+        let runs = repeat("visible", options, &few)?;
+        println!("From a webhook to visible, one confirmation, milliseconds (sent, answered, then found by a SELECT)");
+        let of = |path: &str| format!("{:.1}", middle(&runs, path));
+        let both = |name: &str| format!("{} / {}", of(&format!("/{name}/p50")), of(&format!("/{name}/p99")));
+        line("at rest, p50 and p99", &both("rest"), "");
+        line("  of that until the answer, p50", &of("/rest/answered_p50"), "");
+        let sent = middle(&runs, "/rate");
+        line(&format!("among {sent:.0} webhooks per second, p50 and p99"), &both("load"), "");
+        line("  of that until the answer, p50", &of("/load/answered_p50"), "");
+    }
+    if options.wants("capture") && !captured::possible() {
+        println!("From a commit to visible: not measured (Debian: apt-get install postgresql mariadb-server)");
+    } else if options.wants("capture") {
+        let runs = repeat("capture", options, &few)?;
+        let load = middle(&runs, "/transactions_per_second");
+        println!("From a commit to visible, milliseconds, under the example's load ({load:.0} transactions/s on both)");
+        for (name, what) in [("mariadb", "MariaDB"), ("postgresql", "PostgreSQL")] {
+            let of = |path: &str| middle(&runs, &format!("/{name}/{path}"));
+            line(&format!("{what}, p50 and p99"), &format!("{:.1} / {:.1}", of("p50"), of("p99")), "");
+            line("  of that one question to ClickHouse, mean", &format!("{:.1}", of("question")), "");
         }
     }
     if options.wants("memory") {

@@ -31,8 +31,20 @@ fn plugins() -> Result<PathBuf> {
     Ok(target.join("plugins"))
 }
 
+/// What every request to a gateway proves itself with.
+pub const TOKEN: &str = "bench-token";
+
 /// Writes a pipeline's files into `dir` and opens it.
 pub fn pipeline(dir: &Path, properties: u64, limits: &str) -> Result<Pipeline> {
+    written(dir, properties, limits, false)
+}
+
+/// The same, with a gateway on a free port: each source's webhooks come to the path of its name.
+pub fn pipeline_with_doors(dir: &Path, properties: u64) -> Result<Pipeline> {
+    written(dir, properties, "", true)
+}
+
+fn written(dir: &Path, properties: u64, limits: &str, doors: bool) -> Result<Pipeline> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
     let plugins = plugins()?;
     let mut master = String::new();
@@ -56,6 +68,14 @@ pub fn pipeline(dir: &Path, properties: u64, limits: &str) -> Result<Pipeline> {
     for source in SOURCES {
         let native = plugins.join("native.wasm");
         writeln!(text, "[[source]]\nname = \"{source}\"\nplugin = {native:?}\nidentity = true")?;
+        if doors {
+            let auth = "{ kind = \"bearer\", secrets = [\"file:token\"] }";
+            writeln!(text, "[source.gateway]\npath = \"/{source}\"\nrate = 1000000\nauth = {auth}")?;
+        }
+    }
+    if doors {
+        std::fs::write(dir.join("token"), TOKEN)?;
+        text.push_str("[gateway]\nlisten = \"127.0.0.1:0\"\n");
     }
     let file = dir.join("pipeline.toml");
     std::fs::write(&file, text)?;

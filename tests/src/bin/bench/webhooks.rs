@@ -1,11 +1,10 @@
 //! Webhooks answered durably on loopback, against a bare server that only syncs.
 //!
-//! Both get the same requests from the same clients in the same process. The bare one reads a request, hands its body to one
-//! thread that writes whatever waits and syncs once for all of it, and answers: what is left when nothing is checked, split,
-//! keyed or logged.
+//! Both get the same requests from the same clients: `wrk` where it is installed, else senders in this process. The bare one
+//! reads a request, hands its body to one thread that writes whatever waits and syncs once for all of it, and answers: what is
+//! left when nothing is checked, split, keyed or logged.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use concord::config::{PipelineFile, Proposal};
+use concord::config::Proposal;
 use concord::gateway::Gateway;
 use concord::log::Log;
 use concord::log::embedded::{EmbeddedLog, OpenOptions};
@@ -25,48 +24,44 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 
 use crate::flow::Size;
-use crate::place::{self, PARTITIONS};
-use crate::workload::Hotels;
+use crate::place::{self, PARTITIONS, TOKEN};
+use crate::workload::{Hotels, Message};
+use crate::wrk;
 
 /// Senders at a time, each waiting for its answer.
-const CONNECTIONS: usize = 64;
+pub const CONNECTIONS: usize = 64;
 
 /// Both servers, one after the other.
 pub async fn webhooks(dir: &Path, size: Size) -> Result<Value> {
-    let requests = requests(size)?;
+    let mut hotels = Hotels::new(size.seed, size.properties);
+    let requests: Vec<Vec<u8>> = (0..size.records).map(|number| request(&hotels.message(), number)).collect();
     let bytes = requests.iter().map(Vec::len).sum::<usize>() / requests.len().max(1);
+    let wrk = wrk::Wrk::find(dir, &requests)?;
+    let load = async |address: SocketAddr| match &wrk {
+        Some(wrk) => wrk.send(address).await,
+        None => send(address, &requests).await,
+    };
     let gateway = gateway(dir, size).await?;
-    let answered = send(gateway.address(), &requests).await.context("the gateway")?;
+    let answered = load(gateway.address()).await.context("the gateway")?;
     gateway.close().await;
     let bare = bare(dir).await?;
-    let compared = send(bare, &requests).await.context("the bare server")?;
+    let compared = load(bare).await.context("the bare server")?;
     Ok(json!({ "request_bytes": bytes, "gateway": answered, "bare": compared }))
 }
 
-fn requests(size: Size) -> Result<Vec<Vec<u8>>> {
-    let mut hotels = Hotels::new(size.seed, size.properties);
-    let request = |number| {
-        let body = hotels.message().body;
-        let mut head = String::new();
-        write!(
-            head,
-            "POST /in HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer bench-token\r\ncontent-type: application/json\r\n\
-             webhook-id: d-{number}\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )?;
-        Ok([head.as_bytes(), body.as_bytes()].concat())
-    };
-    (0..size.records).map(request).collect()
+/// A message as its sender posts it.
+pub fn request(message: &Message, number: u64) -> Vec<u8> {
+    let Message { source, body, .. } = message;
+    let length = body.len();
+    let head = format!(
+        "POST /{source} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
+         webhook-id: d-{number}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
 }
 
 async fn gateway(dir: &Path, size: Size) -> Result<Gateway<EmbeddedLog>> {
-    let pipeline = place::pipeline(dir, size.properties, "")?;
-    let mut text = std::fs::read_to_string(&pipeline.file.path)?;
-    let door =
-        "[source.gateway]\npath = \"/in\"\nrate = 1000000\nauth = { kind = \"bearer\", secrets = [\"file:token\"] }\n";
-    write!(text, "{door}[gateway]\nlisten = \"127.0.0.1:0\"\n")?;
-    std::fs::write(dir.join("token"), "bench-token")?;
-    let file = PipelineFile::parse(&pipeline.file.path, &text)?;
+    let file = place::pipeline_with_doors(dir, size.properties)?.file;
     let proposal = Proposal::read(&file)?;
     let plugins: BTreeMap<_, _> = proposal.plugin_bytes.iter().map(|(d, b)| (*d, b.clone())).collect();
     let known = Arc::new(InForce { sequence: 1, document: proposal.document, plugins });
@@ -118,7 +113,7 @@ async fn serve(mut stream: TcpStream, writer: std::sync::mpsc::Sender<Waiting>) 
 }
 
 /// The body of the next request or answer; `None` at the end.
-async fn next(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+pub async fn next(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
     loop {
         if let Some(head) = seen.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) {
             let text = std::str::from_utf8(&seen[..head])?.to_ascii_lowercase();
