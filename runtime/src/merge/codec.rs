@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::floors::ScopeFloor;
-use super::state::{Delivery, EntityKey, Line, Property, Reservation, RoomNight, SourceInfo, Stay, reservation_of};
+use super::state::{Delivery, EntityKey, Line, Property, Reservation, SourceInfo, Stay, reservation_of};
 use crate::rows::StateRow;
 use crate::types::Day;
 
@@ -45,16 +45,21 @@ fn reservation_view<'p>(property: &'p Property, id: &Arc<str>) -> Option<Reserva
     Some(ReservationView { reservation, lines })
 }
 
-/// The rows of all entities that differ from the table, in the order of their keys; nothing is dirty then.
+/// The rows of all entities that differ from the table, in the order of their keys; nothing is dirty then, and every
+/// room night is packed.
 pub fn drain(property: &mut Property) -> Result<Vec<StateRow>, CodecError> {
     let mut keys: Vec<EntityKey> = std::mem::take(&mut property.dirty).into_iter().collect();
-    keys.sort();
-    keys.iter()
-        .map(|key| {
-            let value = encode(property, key).map_err(|e| error(property, &text(key), e.to_string()))?;
-            Ok(StateRow { property: property.name.clone(), key: key_bytes(key), value })
-        })
-        .collect()
+    keys.sort_unstable();
+    let mut rows = Vec::with_capacity(keys.len());
+    let mut scratch = Vec::new();
+    for key in &keys {
+        let value = encode(property, key, &mut scratch).map_err(|e| error(property, &text(key), e.to_string()))?;
+        rows.push(StateRow { property: property.name.clone(), key: key_bytes(key), value });
+    }
+    // Those that were only looked at.
+    let packed = property.nights.pack_all(&mut scratch);
+    packed.map_err(|e| error(property, "n", e.to_string()))?;
+    Ok(rows)
 }
 
 /// Builds a property from its rows.
@@ -78,6 +83,14 @@ pub fn versioned<T: Serialize>(value: &T) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_extend(value, vec![VERSION])
 }
 
+/// Writes a versioned value over what is in `buffer`.
+pub(super) fn write<T: Serialize>(value: &T, buffer: &mut Vec<u8>) -> Result<(), postcard::Error> {
+    buffer.clear();
+    buffer.push(VERSION);
+    *buffer = postcard::to_extend(value, std::mem::take(buffer))?;
+    Ok(())
+}
+
 /// Reads a versioned value.
 pub fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
     match bytes.split_first() {
@@ -87,17 +100,20 @@ pub fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
     }
 }
 
-fn encode(property: &Property, key: &EntityKey) -> Result<Vec<u8>, postcard::Error> {
-    fn some<T: Serialize>(value: Option<&T>) -> Result<Vec<u8>, postcard::Error> {
-        value.map_or(Ok(Vec::new()), versioned)
+/// The value of an entity, of exactly its length; empty when it is gone.
+fn encode(property: &mut Property, key: &EntityKey, scratch: &mut Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
+    fn some<T: Serialize>(value: Option<&T>, scratch: &mut Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
+        let Some(value) = value else { return Ok(Vec::new()) };
+        write(value, scratch)?;
+        Ok(scratch.as_slice().to_vec())
     }
     match key {
-        EntityKey::Deliveries(chunk) => some(property.deliveries.get(chunk)),
-        EntityKey::Floors(key) => some(property.floors.get(key).filter(|floors| !floors.is_empty())),
-        EntityKey::RoomNight(night) => some(property.nights.get(night)),
-        EntityKey::Source(source) => some(property.sources.get(source)),
-        EntityKey::Reservation(id) => some(reservation_view(property, id).as_ref()),
-        EntityKey::Stay(id) => some(property.stay(id)),
+        EntityKey::Deliveries(chunk) => some(property.deliveries.get(chunk), scratch),
+        EntityKey::Floors(key) => some(property.floors.get(key).filter(|floors| !floors.is_empty()), scratch),
+        EntityKey::RoomNight(night) => Ok(property.nights.pack(night, scratch)?.map_or_else(Vec::new, <[u8]>::to_vec)),
+        EntityKey::Source(source) => some(property.sources.get(source), scratch),
+        EntityKey::Reservation(id) => some(reservation_view(property, id).as_ref(), scratch),
+        EntityKey::Stay(id) => some(property.stay(id), scratch),
     }
 }
 
@@ -145,7 +161,7 @@ fn decode(property: &mut Property, key: &[u8], value: &[u8]) -> Result<(), Strin
         }
         b'n' => {
             let (room_type, day) = name_and_number(name).ok_or_else(bad_key)?;
-            property.nights.insert((room_type, Day(day)), read::<RoomNight>(value)?);
+            property.nights.load(&(room_type, Day(day)), value)?;
         }
         b'o' => {
             property.sources.insert(super::names::intern(utf8()?), read::<SourceInfo>(value)?);
@@ -164,4 +180,42 @@ fn decode(property: &mut Property, key: &[u8], value: &[u8]) -> Result<(), Strin
         _ => return Err(bad_key()),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::state::Night;
+
+    #[test]
+    fn what_was_only_looked_at_is_packed_and_not_written() {
+        let (changed, seen): (Night, Night) = (("DBL".into(), Day(1)), ("DBL".into(), Day(2)));
+        let mut property = Property::new("H1".into());
+        for night in [&changed, &seen] {
+            property.nights.entry(night).claimed = true;
+            property.dirty.insert(EntityKey::RoomNight(night.clone()));
+        }
+        let rows = drain(&mut property).unwrap();
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = rows.into_iter().map(|row| (row.key, row.value)).collect();
+        let mut property = load("H1".into(), &rows).unwrap();
+        assert_eq!((rows.len(), property.unsettled()), (2, 0));
+
+        property.nights.open(&seen);
+        assert_eq!(property.unsettled(), 1, "the next commit has to pack it");
+        assert!(drain(&mut property).unwrap().is_empty());
+        property.nights.entry(&changed).excess = Some(7);
+        property.nights.open(&seen);
+        property.dirty.insert(EntityKey::RoomNight(changed.clone()));
+        let again = drain(&mut property).unwrap();
+        assert_eq!(again.iter().map(|row| &row.key).collect::<Vec<_>>(), [&rows[0].0]);
+        assert_ne!(again[0].value, rows[0].1);
+        assert_eq!(property.unsettled(), 0);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_named() {
+        let key = key_bytes(&EntityKey::RoomNight(("DBL".into(), Day(1))));
+        let error = load("H1".into(), &[(key, vec![VERSION, 250])]).unwrap_err().to_string();
+        assert!(error.contains("property H1") && error.contains("nDBL") && error.contains("damaged"), "{error}");
+    }
 }

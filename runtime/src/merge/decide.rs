@@ -8,9 +8,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::apply::{Incoming, Touched};
-use super::contest::{Answer, Question, differ, due, incumbent};
+use super::contest::{Answer, Incumbent, Question, differ, due};
 use super::journal::Journal;
-use super::state::{Night, Property, Published, Stay, StayId};
+use super::state::{InventoryClaim, Night, NightField, Property, Published, Stay, StayId};
 use super::{MasterData, Merge, Setup};
 use crate::log::Offset;
 use crate::policy::{Claim, Claimed, Contest, FAULT_RULE, Policy, Subject, Terms};
@@ -43,26 +43,26 @@ impl Draft {
         kind: ConflictKind,
         field: Arc<str>,
         decision: Decision,
-        question: &Question,
+        claims: Vec<AuditClaim>,
         answer: &Answer,
     ) -> Draft {
-        let winner = answer.winner.and_then(|w| question.claims.get(w));
+        let winner = answer.winner.and_then(|w| claims.get(w));
         Draft {
             about,
             kind,
             decision,
             field,
-            claims: question.claims.clone(),
             winner: winner.map(|c| c.source.clone()),
             winner_value: winner.map(|c| c.value.clone()).unwrap_or_default(),
             rule: answer.rule.clone(),
-            reason: if decision == Decision::Agreement { agreement(question) } else { answer.reason.clone() },
+            reason: if decision == Decision::Agreement { agreement(claims.len()) } else { answer.reason.clone() },
+            claims,
         }
     }
 }
 
-fn agreement(question: &Question) -> Arc<str> {
-    match question.claims.len() {
+fn agreement(claims: usize) -> Arc<str> {
+    match claims {
         0 => "no source claims a value any more".into(),
         1 => "one source alone claims a value".into(),
         _ => "the claims agree again".into(),
@@ -158,16 +158,13 @@ impl<'a> Deciding<'a> {
 
     /// Resolves the fields of room nights, all questions in one call.
     fn inventory(&mut self, touched: &Touched) {
-        let questions: Vec<(&(Night, Arc<str>), Question)> = touched
-            .fields
-            .iter()
-            .filter_map(|key| Some((key, field_question(self.property, self.resets, key)?)))
-            .collect();
+        let questions: Vec<(&(Night, Arc<str>), Question)> =
+            touched.fields.iter().filter_map(|key| Some((key, field_question(self.property, key)?))).collect();
         let asked: Vec<Contest> =
-            questions.iter().filter(|(_, q)| q.claims.len() > 1).map(|(_, q)| q.contest.clone()).collect();
+            questions.iter().filter(|(_, q)| q.claims().len() > 1).map(|(_, q)| q.contest.clone()).collect();
         let mut verdicts = if asked.is_empty() { Vec::new() } else { self.policy.resolve(&asked) }.into_iter();
         for ((night, name), question) in questions {
-            let answer = if question.claims.len() > 1 {
+            let answer = if question.claims().len() > 1 {
                 question.answer(verdicts.next().unwrap_or_else(|| Err(crate::policy::Fault("no answer".into()))))
             } else {
                 question.alone()
@@ -178,11 +175,11 @@ impl<'a> Deciding<'a> {
 
     fn publish_field(&mut self, night: &Night, name: &Arc<str>, question: &Question, answer: &Answer) {
         let Some(state) = self.property.nights.get_mut(night) else { return };
-        state.claimed |= !question.claims.is_empty();
+        state.claimed |= !question.claims().is_empty();
         let field = state.field_mut(name);
-        let (decision, now) = due(field.contest, answer, &question.claims);
+        let (decision, now) = due(field.contest, answer, question.claims());
         field.contest = now;
-        let winner = answer.winner.and_then(|w| question.contest.claims.get(w));
+        let winner = answer.winner.and_then(|w| question.claims().get(w));
         let published = winner.and_then(|claim| match &claim.value {
             Claimed::Value(value) => Some(Published { source: claim.source.clone(), value: value.clone() }),
             Claimed::Status(_) => None,
@@ -191,39 +188,22 @@ impl<'a> Deciding<'a> {
             self.resized.insert(night.clone());
         }
         field.published = published;
-        self.nights.insert(night.clone());
         if let Some(decision) = decision {
-            let about = About::Night(night.clone());
-            self.drafts.push(Draft::contest(about, ConflictKind::Field, name.clone(), decision, question, answer));
+            let (about, claims) = (About::Night(night.clone()), audit(field, self.resets));
+            self.drafts.push(Draft::contest(about, ConflictKind::Field, name.clone(), decision, claims, answer));
         }
+        self.nights.insert(night.clone());
     }
 }
 
 /// The question about one field of a room night.
-pub(super) fn field_question(
-    property: &Property,
-    resets: &HashMap<Arc<str>, Offset>,
-    (night, name): &(Night, Arc<str>),
-) -> Option<Question> {
-    let field = property.nights.get(night)?.field(name)?;
-    let mut claims = Vec::new();
-    let mut audit = Vec::new();
-    for claim in &field.claims {
-        let Some(value) = &claim.value else { continue };
-        claims.push(Claim { source: claim.source.clone(), value: Claimed::Value(value.clone()) });
-        audit.push(AuditClaim {
-            source: claim.source.clone(),
-            value: value.to_string(),
-            revision: claim
-                .meta
-                .own_revision(resets.get(&claim.source).copied())
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            offset: claim.offset,
-        });
-    }
-    let published = field.published.as_ref().map(|p| (&p.source, p.value.to_string()));
-    let incumbent = published.and_then(|(source, value)| incumbent(&audit, source, |claim| claim.value == value));
+pub(super) fn field_question(property: &Property, (night, name): &(Night, Arc<str>)) -> Option<Question> {
+    let state = property.nights.get(night)?;
+    let field = state.field(name)?;
+    let made = field.claims.iter().filter_map(|claim| Some((claim, claim.value.clone()?)));
+    let claims =
+        made.map(|(claim, value)| Claim { source: claim.source.clone(), value: Claimed::Value(value) }).collect();
+    let incumbent = field.published.clone().map(Incumbent::OfNight);
     let contest = Contest {
         property: property.name.clone(),
         room_type: night.0.clone(),
@@ -231,5 +211,19 @@ pub(super) fn field_question(
         claims,
     };
     let differ = differ(&contest.claims);
-    Some(Question { contest, claims: audit, differ, tolerant: true, incumbent, fallback: None })
+    Some(Question { contest, differ, tolerant: true, incumbent, fallback: None })
+}
+
+/// The claims to a field of a room night as the audit shows them.
+pub(super) fn audit(field: &NightField, resets: &HashMap<Arc<str>, Offset>) -> Vec<AuditClaim> {
+    let shown = |claim: &InventoryClaim| {
+        let revision = claim.meta.own_revision(resets.get(&claim.source).copied());
+        Some(AuditClaim {
+            source: claim.source.clone(),
+            value: claim.value.as_ref()?.to_string(),
+            revision: revision.map(ToString::to_string).unwrap_or_default(),
+            offset: claim.offset,
+        })
+    };
+    field.claims.iter().filter_map(shown).collect()
 }

@@ -21,6 +21,7 @@ impl Deciding<'_> {
             }
         }
         for night in std::mem::take(&mut self.nights) {
+            self.property.nights.open(&night);
             effects.room_nights.extend(self.room_night(&night));
         }
         self.emit_conflicts(effects);
@@ -150,6 +151,7 @@ impl Deciding<'_> {
     /// Rule 21. `None` while nothing was ever claimed or occupied.
     fn room_night(&self, night: &Night) -> Option<RoomNightRow> {
         let state = self.property.nights.get(night);
+        let state = state.as_deref();
         let claimed = state.is_some_and(|s| s.claimed);
         if !claimed && !self.property.index.occupancy.contains_key(night) && !self.was_occupied(night) {
             return None;

@@ -9,9 +9,9 @@ use hashbrown::HashMap;
 
 use super::CAPACITY;
 use super::contest::{Answer, Question};
-use super::decide::field_question;
-use super::state::{Line, Night, Property, Stay, StayField};
-use super::stays::{name, question};
+use super::decide::{self, field_question};
+use super::state::{Night, Property, Stay, StayField};
+use super::stays::{self, lines_of, name, question};
 use crate::policy::Policy;
 use crate::rows::AuditClaim;
 use crate::types::Value;
@@ -33,17 +33,22 @@ pub struct Explained {
 }
 
 impl Explained {
-    fn new(field: &str, value: Option<String>, question: Question, policy: &mut dyn Policy, always: bool) -> Explained {
-        let ask = question.claims.len() > 1 || always && !question.claims.is_empty();
+    fn new(
+        field: &str,
+        value: Option<String>,
+        (question, claims): (Question, Vec<AuditClaim>),
+        policy: &mut dyn Policy,
+        always: bool,
+    ) -> Explained {
+        let ask = claims.len() > 1 || always && !claims.is_empty();
         let answer = if ask {
             let verdict = policy.resolve(std::slice::from_ref(&question.contest)).pop();
             question.answer(verdict.unwrap_or_else(|| Err(crate::policy::Fault("no answer".into()))))
         } else {
-            let winner = Some(0).filter(|_| !question.claims.is_empty());
-            Answer { winner, rule: Arc::default(), reason: Arc::default(), contested: false }
+            question.alone()
         };
         let Answer { winner, rule, reason, contested } = answer;
-        Explained { field: field.into(), claims: question.claims, value, winner, rule, reason, contested }
+        Explained { field: field.into(), claims, value, winner, rule, reason, contested }
     }
 }
 
@@ -53,17 +58,17 @@ pub fn room_night(property: &Property, policy: &mut dyn Policy, night: &Night) -
     let fields = state.fields.iter().filter(|field| field.claims.iter().any(|claim| claim.value.is_some()));
     fields
         .filter_map(|field| {
-            let question = field_question(property, &HashMap::new(), &(night.clone(), field.name.clone()))?;
+            let question = field_question(property, &(night.clone(), field.name.clone()))?;
+            let asked = (question, decide::audit(field, &HashMap::new()));
             let value = field.published.as_ref().map(|published| published.value.to_string());
-            Some(Explained::new(&field.name, value, question, policy, false))
+            Some(Explained::new(&field.name, value, asked, policy, false))
         })
         .collect()
 }
 
 /// Status, placement, money and guests of a stay, where anybody claims them.
 pub fn stay(property: &Property, policy: &mut dyn Policy, stay: &Stay) -> Vec<Explained> {
-    let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|id| property.line(id)).collect();
-    lines.sort_by(|a, b| a.source().cmp(b.source()));
+    let lines = lines_of(property, stay);
     let fields = [StayField::Status, StayField::Placement, StayField::Money, StayField::Guests];
     fields
         .into_iter()
@@ -74,7 +79,7 @@ pub fn stay(property: &Property, policy: &mut dyn Policy, stay: &Stay) -> Vec<Ex
                 StayField::Money => stay.money.map(|money| Value::Money(money).to_string()),
                 StayField::Guests => stay.guests.map(|guests| guests.to_string()),
             };
-            let asked = question(&property.name, &HashMap::new(), stay, &lines, field);
+            let asked = (question(&property.name, stay, &lines, field), stays::audit(&lines, field, &HashMap::new()));
             Explained::new(name(field), value, asked, policy, field == StayField::Status)
         })
         .filter(|explained| !explained.claims.is_empty())

@@ -92,10 +92,10 @@ impl Apply<'_> {
     pub(super) fn withdraw_unmentioned(&mut self, snapshot: u64) -> Result<(), Refusal> {
         let source = &self.incoming.source;
         let mut forgotten = Vec::new();
-        for (night, state) in &self.property.nights {
+        for (room_type, day, state) in self.property.nights.iter() {
             for field in &state.fields {
                 let claim = field.claim(source).filter(|c| c.value.is_some() && c.mentioned != snapshot);
-                forgotten.extend(claim.map(|_| (night.clone(), field.name.clone())));
+                forgotten.extend(claim.map(|_| ((room_type.clone(), day), field.name.clone())));
             }
         }
         self.check_size(forgotten.len())?;
@@ -111,8 +111,10 @@ impl Apply<'_> {
             }
         }
         for (night, field) in &claims {
-            let known = self.property.nights.get(night).and_then(|n| n.field(field));
-            if known.is_some_and(|f| f.claim(&self.incoming.source).is_some()) {
+            self.property.nights.open(night);
+            let known = self.property.nights.get(night);
+            let field_known = known.as_ref().and_then(|n| n.field(field));
+            if field_known.is_some_and(|f| f.claim(&self.incoming.source).is_some()) {
                 self.mention_claim(night, field);
             }
         }
@@ -135,8 +137,9 @@ impl Apply<'_> {
         revision: Option<&Revision>,
     ) -> Result<(), Refusal> {
         let stamp = self.stamp(revision);
-        let known = self.property.nights.get(night).and_then(|n| n.field(field));
-        let known = known.and_then(|f| f.claim(&self.incoming.source));
+        self.property.nights.open(night);
+        let state = self.property.nights.get(night);
+        let known = state.as_ref().and_then(|n| n.field(field)?.claim(&self.incoming.source));
         let unknown = if known.is_none() { Some(self.meta_of_unknown(night, field)?) } else { None };
         let present = known.and_then(|claim| claim.value.as_ref());
         let judgement = match known.map(|claim| &claim.meta).or(unknown.as_ref()) {
@@ -195,18 +198,19 @@ impl Apply<'_> {
     fn claims_within(&self, scope: &Scope) -> Vec<(Night, Arc<str>)> {
         let source = &self.incoming.source;
         let mut found = Vec::new();
-        let mut look = |(night, state): (&Night, &super::state::RoomNight)| {
-            for field in &state.fields {
-                let named = scope.fields.is_empty() || scope.fields.contains(&field.name);
-                if named && scope.nights.contains(night.1) && field.claim(source).is_some() {
-                    found.push((night.clone(), field.name.clone()));
+        let mut look = |room_type: &Arc<str>| {
+            for (day, state) in self.property.nights.range(room_type, scope.nights) {
+                for field in &state.fields {
+                    let named = scope.fields.is_empty() || scope.fields.contains(&field.name);
+                    if named && field.claim(source).is_some() {
+                        found.push(((room_type.clone(), day), field.name.clone()));
+                    }
                 }
             }
         };
-        let all = if scope.room_types.is_empty() { self.property.room_types() } else { Vec::new() };
-        for room_type in scope.room_types.iter().chain(&all) {
-            let range = (room_type.clone(), scope.nights.first)..(room_type.clone(), scope.nights.end);
-            self.property.nights.range(range).for_each(&mut look);
+        match scope.room_types.as_slice() {
+            [] => self.property.nights.room_types().for_each(look),
+            named => named.iter().for_each(&mut look),
         }
         found
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::floors::{FloorKey, ScopeFloor};
+use super::nights::Earlier;
 use super::state::{
     EntityKey, Line, LineId, Night, Property, Reservation, ReservationId, RoomNight, SourceInfo, reservation_of,
 };
@@ -16,7 +17,7 @@ use crate::log::Offset;
 /// What a record has changed so far, so that it can be taken back.
 #[derive(Debug, Default)]
 pub struct Journal {
-    pub nights: BTreeMap<Night, Option<RoomNight>>,
+    pub nights: BTreeMap<Night, Option<Earlier>>,
     pub lines: BTreeMap<LineId, Option<Box<Line>>>,
     pub reservations: BTreeMap<ReservationId, Option<Reservation>>,
     pub sources: BTreeMap<Arc<str>, Option<SourceInfo>>,
@@ -27,9 +28,9 @@ impl Journal {
     /// The room night, to be changed.
     pub fn night<'p>(&mut self, property: &'p mut Property, night: &Night) -> &'p mut RoomNight {
         if !self.nights.contains_key(night) {
-            self.nights.insert(night.clone(), property.nights.get(night).cloned());
+            self.nights.insert(night.clone(), property.nights.earlier(night));
         }
-        property.nights.entry(night.clone()).or_default()
+        property.nights.entry(night)
     }
 
     /// The line, to be changed; made at `first` if it is new.
@@ -93,7 +94,9 @@ impl Journal {
                 }
             }
         }
-        restore_sorted(&mut property.nights, self.nights);
+        for (night, earlier) in self.nights {
+            property.nights.restore(&night, earlier);
+        }
         restore_sorted(&mut property.sources, self.sources);
         restore_sorted(&mut property.floors, self.floors);
         restore(&mut property.lines, self.lines);

@@ -28,6 +28,7 @@ mod journal;
 mod lines;
 mod link;
 pub mod names;
+pub mod nights;
 mod order;
 mod rooms;
 pub mod state;

@@ -83,6 +83,11 @@ impl Deciding<'_> {
         (Reverse(stay.in_house()), Reverse(priority), since, first, stay.id.clone())
     }
 
+    /// Opens room nights that are looked at more than once.
+    fn open<'n>(&mut self, nights: impl IntoIterator<Item = &'n Night>) {
+        nights.into_iter().for_each(|night| self.property.nights.open(night));
+    }
+
     /// Rooms plus overbooking on a night; `None` is unlimited.
     pub(super) fn limit(&self, night: &Night) -> Option<usize> {
         let rooms = self.capacity(night)?;
@@ -91,8 +96,8 @@ impl Deciding<'_> {
 
     /// The merged capacity, else the configured default; `None` is unlimited.
     pub(super) fn capacity(&self, night: &Night) -> Option<i32> {
-        let claimed = self.property.nights.get(night).and_then(|n| n.value(super::CAPACITY));
-        match claimed {
+        let state = self.property.nights.get(night);
+        match state.as_ref().and_then(|n| n.value(super::CAPACITY)) {
             Some(Value::Integer(rooms)) => Some(i32::try_from((*rooms).max(0)).unwrap_or(i32::MAX)),
             _ => self
                 .master
@@ -410,11 +415,13 @@ impl Deciding<'_> {
 
     /// A new or changed claim: takes free rooms, else those of lower stays, else waits whole.
     fn contend(&mut self, id: &StayId, freed: &mut BTreeSet<Night>) {
-        let Some(stay) = self.stay(id) else { return };
-        let needed = self.overfull(nights_of(stay), 1);
+        let nights = self.stay(id).map(nights_of).unwrap_or_default();
+        self.open(&nights);
+        let needed = self.overfull(nights, 1);
         if needed.is_empty() {
             return self.settle(id, Outcome::Accepted);
         }
+        let Some(stay) = self.stay(id) else { return };
         let in_house = stay.in_house();
         let (victims, enough) = self.victims(needed, Some(&self.order(stay)));
         if in_house || enough && !self.faulty(id) {
@@ -427,6 +434,7 @@ impl Deciding<'_> {
 
     /// Free rooms go to displaced stays, highest first, passing over whoever does not fit whole.
     fn promote(&mut self, freed: &BTreeSet<Night>) {
+        self.open(freed);
         let mut waiting: BTreeSet<(Order, StayId)> = BTreeSet::new();
         for night in freed {
             let free = self.limit(night).is_none_or(|limit| self.accepted(night).len() < limit);
@@ -436,8 +444,9 @@ impl Deciding<'_> {
             }
         }
         for (_, id) in waiting {
-            let Some(stay) = self.stay(&id) else { continue };
-            if self.overfull(nights_of(stay), 1).is_empty() {
+            let Some(nights) = self.stay(&id).map(nights_of) else { continue };
+            self.open(&nights);
+            if self.overfull(nights, 1).is_empty() {
                 self.resettle(&id, Outcome::Accepted);
             }
         }
@@ -541,6 +550,7 @@ impl Deciding<'_> {
 
     /// More guests in the house than rooms: the only exception to invariant 2, and a row of its own.
     fn note_excess(&mut self, night: Night) {
+        self.open([&night]);
         let accepted = self.accepted(&night);
         let excess = self.limit(&night).map_or(0, |limit| accepted.len().saturating_sub(limit));
         let mut ids: Vec<StayId> = accepted.to_vec();
@@ -569,7 +579,7 @@ impl Deciding<'_> {
             rule: self.terms.rule.clone(),
             reason: reason.into(),
         });
-        self.property.nights.entry(night.clone()).or_default().excess = now;
+        self.property.nights.entry(&night).excess = now;
         self.property.dirty.insert(EntityKey::RoomNight(night));
     }
 }

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::floors::{FloorKey, ScopeFloor};
 use super::names;
+use super::nights::Nights;
 use super::order::{Contents, Floor, Meta};
 use crate::change::Reference;
 use crate::log::Offset;
@@ -428,7 +429,7 @@ pub enum EntityKey {
 #[derive(Debug, Default)]
 pub struct Property {
     pub name: Arc<str>,
-    pub nights: BTreeMap<Night, RoomNight>,
+    pub nights: Nights,
     pub reservations: HashMap<ReservationId, Reservation>,
     /// In boxes, like stays: they are large, and a growing table moves what it holds.
     pub lines: HashMap<LineId, Box<Line>>,
@@ -555,26 +556,19 @@ impl Property {
         }
     }
 
-    /// Every room type of which something is known, in byte order.
-    pub fn room_types(&self) -> Vec<Arc<str>> {
-        let mut types: Vec<Arc<str>> = Vec::new();
-        let mut next = self.nights.first_key_value();
-        while let Some(((room_type, _), _)) = next {
-            let after = (std::ops::Bound::Excluded((room_type.clone(), Day(i32::MAX))), std::ops::Bound::Unbounded);
-            types.push(room_type.clone());
-            next = self.nights.range(after).next();
-        }
-        types
+    /// About how many entities the next commit has to settle: those that differ from the `state` table, or the room
+    /// nights that lie open, which it packs.
+    pub fn unsettled(&self) -> usize {
+        self.dirty.len().max(self.nights.opened())
     }
 
-    /// About how much memory the property takes, in bytes. Measured with `cargo xtask bench`: a room night with three
-    /// claims to one field takes 760. The others are what their types take, their texts and index entries, and a third
-    /// more for the allocator.
+    /// About how much memory the property takes, in bytes. Lines and stays are what their types take, their texts and
+    /// index entries, and a third more for the allocator.
     pub fn weight(&self) -> usize {
         const LINE: usize = (size_of::<Line>() + size_of::<Reservation>() + 500) / 3 * 4;
         const STAY: usize = (size_of::<Stay>() + 400) / 3 * 4;
         let deliveries = self.index.delivered.len();
-        512 + self.nights.len() * 760 + self.lines.len() * LINE + self.stays.len() * STAY + deliveries * 120
+        512 + self.nights.weight() + self.lines.len() * LINE + self.stays.len() * STAY + deliveries * 120
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::contest::{Question, differ, due, incumbent};
+use super::contest::{Incumbent, Question, differ, due, text};
 use super::decide::{About, Deciding, Draft};
 use super::journal::Journal;
 use super::link::{connected, group};
@@ -100,15 +100,14 @@ impl Deciding<'_> {
         let mut questions: Vec<(StayId, StayField, Question)> = Vec::new();
         for id in stays {
             let Some(stay) = self.property.stay(id) else { continue };
-            let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.line(l)).collect();
-            lines.sort_by(|a, b| a.source().cmp(b.source()));
+            let lines = lines_of(self.property, stay);
             for field in [StayField::Status, StayField::Placement, StayField::Money, StayField::Guests] {
-                questions.push((id.clone(), field, question(&self.property.name, self.resets, stay, &lines, field)));
+                questions.push((id.clone(), field, question(&self.property.name, stay, &lines, field)));
             }
         }
         // A single claim needs no rule; only of a status the rule is published all the same.
         let ask = |q: &(StayId, StayField, Question)| {
-            q.2.claims.len() > 1 || q.1 == StayField::Status && !q.2.claims.is_empty()
+            q.2.claims().len() > 1 || q.1 == StayField::Status && !q.2.claims().is_empty()
         };
         let asked: Vec<Contest> = questions.iter().filter(|q| ask(q)).map(|q| q.2.contest.clone()).collect();
         let mut verdicts = self.policy.resolve(&asked).into_iter();
@@ -130,13 +129,11 @@ impl Deciding<'_> {
     fn publish(&mut self, id: &StayId, field: StayField, question: &Question, answer: super::contest::Answer) {
         let Some(stay) = self.property.stays.get_mut(id) else { return };
         let before = &mut stay.contests[field as usize];
-        let (decision, now) = due(*before, &answer, &question.claims);
+        let (decision, now) = due(*before, &answer, question.claims());
         *before = now;
-        let winner = answer.winner.and_then(|w| question.contest.claims.get(w));
-        stay.winners[field as usize] = answer
-            .winner
-            .and_then(|w| question.claims.get(w))
-            .map(|claim| Won { source: claim.source.clone(), value: content_hash(&claim.value) });
+        let winner = answer.winner.and_then(|w| question.claims().get(w));
+        stay.winners[field as usize] =
+            winner.map(|claim| Won { source: claim.source.clone(), value: content_hash(&*text(&claim.value)) });
         match field {
             StayField::Status => {
                 stay.status = winner.and_then(|claim| match claim.value {
@@ -170,14 +167,12 @@ impl Deciding<'_> {
                 StayField::Placement => ConflictKind::Placement,
                 StayField::Money | StayField::Guests => ConflictKind::Field,
             };
-            self.drafts.push(Draft::contest(
-                About::Stay(id.clone()),
-                kind,
-                name(field).into(),
-                decision,
-                question,
-                &answer,
-            ));
+            let about = About::Stay(id.clone());
+            let claims = self
+                .property
+                .stay(id)
+                .map_or_else(Vec::new, |stay| audit(&lines_of(self.property, stay), field, self.resets));
+            self.drafts.push(Draft::contest(about, kind, name(field).into(), decision, claims, &answer));
         }
     }
 
@@ -185,8 +180,7 @@ impl Deciding<'_> {
     fn find_room(&mut self, id: &StayId) {
         let Some(stay) = self.property.stay(id) else { return };
         let Some(placement) = stay.placement.as_ref().filter(|p| p.room.is_none()) else { return };
-        let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| self.property.line(l)).collect();
-        lines.sort_by(|a, b| a.source().cmp(b.source()));
+        let lines = lines_of(self.property, stay);
         let placed = |l: &&Line| l.placement.value.complete().filter(|p| p.room.is_some() && p.agrees(placement));
         let candidates: Vec<(&Line, Placement)> = lines.iter().filter_map(|l| Some((*l, placed(l)?))).collect();
         let room = match candidates.as_slice() {
@@ -215,6 +209,13 @@ impl Deciding<'_> {
     }
 }
 
+/// A stay's lines in byte order of the source.
+pub(super) fn lines_of<'l>(property: &'l Property, stay: &Stay) -> Vec<&'l Line> {
+    let mut lines: Vec<&Line> = stay.lines.iter().filter_map(|l| property.line(l)).collect();
+    lines.sort_by(|a, b| a.source().cmp(b.source()));
+    lines
+}
+
 pub(super) fn name(field: StayField) -> &'static str {
     match field {
         StayField::Status => "status",
@@ -233,26 +234,10 @@ fn contest(property: &Arc<str>, subject: Subject, claims: Vec<Claim>) -> Contest
 }
 
 /// The question about one field of a stay; its lines in byte order of the source.
-pub(super) fn question(
-    property: &Arc<str>,
-    resets: &HashMap<Arc<str>, Offset>,
-    stay: &Stay,
-    lines: &[&Line],
-    field: StayField,
-) -> Question {
-    let (mut claims, mut audit) = (Vec::new(), Vec::new());
-    for line in lines {
-        let Some((value, meta, offset)) = told(line, field) else { continue };
-        let source: Arc<str> = super::names::intern(line.source());
-        let revision = meta.own_revision(resets.get(&source).copied());
-        audit.push(AuditClaim {
-            source: source.clone(),
-            value: text(&value),
-            revision: revision.map(ToString::to_string).unwrap_or_default(),
-            offset,
-        });
-        claims.push(Claim { source, value });
-    }
+pub(super) fn question(property: &Arc<str>, stay: &Stay, lines: &[&Line], field: StayField) -> Question {
+    let told = lines.iter().filter_map(|line| Some((line, told(line, field)?.0)));
+    let claims: Vec<Claim> =
+        told.map(|(line, value)| Claim { source: super::names::intern(line.source()), value }).collect();
     let differ = match field {
         StayField::Placement => {
             let placements: Vec<Placement> = lines.iter().filter_map(|l| l.placement.value.complete()).collect();
@@ -260,8 +245,7 @@ pub(super) fn question(
         }
         _ => differ(&claims),
     };
-    let won = stay.winners[field as usize].as_ref();
-    let incumbent = won.and_then(|won| incumbent(&audit, &won.source, |claim| content_hash(&claim.value) == won.value));
+    let incumbent = stay.winners[field as usize].clone().map(Incumbent::OfStay);
     // A booking shall not vanish because the policy fails: rather one that occupies nights.
     let occupying = |c: &Claim| matches!(c.value, Claimed::Status(s) if occupies(s));
     let first = Some(0).filter(|_| !claims.is_empty());
@@ -272,7 +256,19 @@ pub(super) fn question(
     };
     let subject = if field == StayField::Status { Subject::Status } else { Subject::StayField(name(field)) };
     let contest = contest(property, subject, claims);
-    Question { contest, claims: audit, differ, tolerant: field == StayField::Money, incumbent, fallback }
+    Question { contest, differ, tolerant: field == StayField::Money, incumbent, fallback }
+}
+
+/// The claims to a field of a stay as the audit shows them; its lines in byte order of the source.
+pub(super) fn audit(lines: &[&Line], field: StayField, resets: &HashMap<Arc<str>, Offset>) -> Vec<AuditClaim> {
+    let shown = |line: &&Line| {
+        let (value, meta, offset) = told(line, field)?;
+        let source: Arc<str> = super::names::intern(line.source());
+        let revision = meta.own_revision(resets.get(&source).copied());
+        let revision = revision.map(ToString::to_string).unwrap_or_default();
+        Some(AuditClaim { source, value: text(&value).into_owned(), revision, offset })
+    };
+    lines.iter().filter_map(shown).collect()
 }
 
 /// What a line says about one field, how new that is, and in which record it stood.
@@ -313,14 +309,6 @@ fn placements_differ(placements: &[Placement]) -> bool {
         }
     }
     false
-}
-
-/// As it stands in the audit.
-pub(super) fn text(value: &Claimed) -> String {
-    match value {
-        Claimed::Value(value) => value.to_string(),
-        Claimed::Status(status) => status.to_string(),
-    }
 }
 
 /// Brings the index of references up to date; returns the lines whose stays may have changed: the

@@ -256,7 +256,7 @@ impl<L: Log> Worker<L> {
             master: &self.active.document.master,
             setup: &self.active.setup,
         };
-        let dirty = property.dirty.len();
+        let before = property.unsettled();
         let own;
         let resets = if self.checkpoint.earlier.is_empty() {
             resets
@@ -266,8 +266,8 @@ impl<L: Log> Worker<L> {
         };
         let clock = Clock { now: self.checkpoint.now, first: self.checkpoint.first_tick, resets };
         let judged = merge.record(property, &incoming, clock, effects);
-        self.pending.entities += property.dirty.len() - dirty;
-        if !property.dirty.is_empty() {
+        self.pending.entities += property.unsettled() - before;
+        if property.unsettled() > 0 {
             self.pending.touched.insert(changes.property.clone());
         }
         let counts = &mut self.checkpoint.counts;

@@ -39,7 +39,7 @@ pub struct Pending {
     freshness: Latest<(Arc<str>, Arc<str>), FreshnessRow>,
     /// Rows of the partition as a whole, the checkpoint apart.
     pub state: Vec<StateRow>,
-    /// Properties with entities to be written.
+    /// Properties with entities to be written, or with room nights to be packed.
     pub touched: HashSet<Arc<str>>,
     /// About how many entities those are.
     pub entities: usize,

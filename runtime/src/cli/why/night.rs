@@ -81,7 +81,7 @@ fn unknown_night(known: &Known, date: Day, room_type: Option<&str>) -> Answer {
         *span = Days { first: span.first.min(days.first), end: span.end.max(days.end) };
     };
     for (room_type, day) in known.property.nights.keys() {
-        add(room_type, Days { first: *day, end: Day(day.0 + 1) });
+        add(room_type, Days { first: day, end: Day(day.0 + 1) });
     }
     for stay in known.property.stays.values() {
         if let Some(placement) = &stay.placement {
@@ -143,7 +143,8 @@ fn line(stay: &Stay) -> StayLine {
 
 /// How the number of available rooms comes about, term by term.
 fn available(known: &mut Known, night: &Night) -> String {
-    let value = |name: &str| known.property.nights.get(night).and_then(|state| state.value(name)).cloned();
+    let state = known.property.nights.get(night);
+    let value = |name: &str| state.as_ref().and_then(|state| state.value(name)).cloned();
     let (closed, claimed) = (value(CLOSED), value(AVAILABILITY));
     if matches!(closed, Some(Said::Boolean(true))) {
         return "0: the night is closed".to_owned();
