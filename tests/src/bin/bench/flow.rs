@@ -83,8 +83,8 @@ async fn probe(open: &Open, message: &Message) -> Result<Seen> {
     }
     let committed = millis();
     let sql = format!(
-        "SELECT count() FROM reservations WHERE property = '{}' AND stay = '{}'",
-        message.property, message.stay
+        "SELECT count() FROM reservations WHERE property = '{}' AND date = '{}' AND stay = '{}'",
+        message.property, message.date, message.stay
     );
     ensure!(open.number(&sql).await? > 0.0, "committed, and `{sql}` finds nothing");
     Ok(Seen { durable, committed, seen: millis() })

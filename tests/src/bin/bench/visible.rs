@@ -100,8 +100,8 @@ pub async fn visible(dir: &Path, size: Size, rate: u64, probes: usize) -> Result
 async fn probe(open: &Open, sender: &mut Sender, message: &Message, number: u64) -> Result<Seen> {
     let request = request(message, number);
     let sql = format!(
-        "SELECT count() FROM reservations WHERE property = '{}' AND stay = '{}'",
-        message.property, message.stay
+        "SELECT count() FROM reservations WHERE property = '{}' AND date = '{}' AND stay = '{}'",
+        message.property, message.date, message.stay
     );
     let start = Instant::now();
     sender.send(&request).await?;
