@@ -134,8 +134,7 @@ pub(crate) fn pending(layout: &Layout, found: u32) -> Result<Vec<String>, StoreE
 
 /// What tables of the embedded engine are told besides, where the engine knows the setting. A commit makes a part per
 /// month and table, so what a part costs decides what a small commit costs: parts without statistics (every query
-/// here goes by the key), with few streams and small indexes left as they are; and what was merged into another part
-/// is kept a minute, not eight, for a checkpoint has long made the new one durable.
+/// here goes by the key), of few files and streams, with small indexes left as they are.
 const SPARING: &[(&str, &str)] = &[
     ("auto_statistics_types", "''"),
     ("compress_marks", "0"),
@@ -144,7 +143,6 @@ const SPARING: &[(&str, &str)] = &[
     ("compress_per_column_in_compact_parts", "0"),
     ("string_serialization_version", "'single_stream'"),
     ("ratio_of_defaults_for_sparse_serialization", "1"),
-    ("old_parts_lifetime", "60"),
 ];
 
 /// The statements that give an embedded database's tables the settings that this process wants: how they sync, which
@@ -522,15 +520,15 @@ mod tests {
     #[test]
     fn settings_that_stand_or_that_the_engine_does_not_know_are_left_alone() {
         let layout = Layout { durability: Durability::EachCommit, ..layout() };
-        let known = ["fsync_after_insert", "compress_marks", "old_parts_lifetime"].map(str::to_owned);
+        let known = ["fsync_after_insert", "compress_marks", "compress_primary_key"].map(str::to_owned);
         let table = |settings: &str| vec![("state".to_owned(), format!("MergeTree ORDER BY key SETTINGS {settings}"))];
         let alter = settings(&layout, &table("fsync_after_insert = 1, compress_marks = 0"), &known);
         assert_eq!(
             alter,
             ["ALTER TABLE `concord`.`state` MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0, \
-              old_parts_lifetime = 60"]
+              compress_primary_key = 0"]
         );
-        assert!(settings(&layout, &table("compress_marks = 0, old_parts_lifetime = 60"), &known).is_empty());
+        assert!(settings(&layout, &table("compress_marks = 0, compress_primary_key = 0"), &known).is_empty());
         let servers = Layout { durability: Durability::Servers, ..layout };
         assert!(settings(&servers, &table("index_granularity = 8192"), &known).is_empty(), "the administrators' business");
     }

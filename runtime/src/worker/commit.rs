@@ -4,7 +4,6 @@
 //! A lone record is written at once; under load commits are spaced so that ClickHouse's parts do not
 //! pile up. Does not know what it writes.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -23,86 +22,36 @@ const LONGEST_REST: Duration = Duration::from_millis(250);
 const LARGE: usize = 20_000;
 /// Rows from which on no further partition is added to a commit.
 const ROWS: usize = 200_000;
-/// How long the next commit waits for partitions that were in the last one and have gathered more meanwhile.
-const GRACE: Duration = Duration::from_millis(30);
 
 /// A partition's batch and whom to tell when it is durable.
 pub struct Commit {
     pub decided: Decided,
-    pub done: oneshot::Sender<Turn>,
-}
-
-/// Comes to a partition with the news that its batch is durable. While it is held, the writer expects another batch; it is
-/// let go once that is handed over, or when there is none.
-///
-/// Without it the partitions would fall apart into two groups that take turns: who is told at the end of a commit
-/// would always come too late for the next one. Each commit costs much the same whoever takes part in it.
-#[derive(Clone, Debug)]
-pub struct Turn {
-    _held: mpsc::Sender<Infallible>,
-}
-
-/// The writer's end of the turns that it gave out.
-struct Turns {
-    let_go: mpsc::Receiver<Infallible>,
-    until: Instant,
-}
-
-impl Turns {
-    fn give_out(now: Instant) -> (Turn, Turns) {
-        let (held, let_go) = mpsc::channel(1);
-        (Turn { _held: held }, Turns { let_go, until: now + GRACE })
-    }
-
-    /// The next batch, as long as one can be expected.
-    async fn next(&mut self, commits: &mut mpsc::Receiver<Commit>) -> Option<Commit> {
-        tokio::select! {
-            biased;
-            next = commits.recv() => next,
-            _ = self.let_go.recv() => commits.try_recv().ok(),
-            () = tokio::time::sleep_until(self.until) => None,
-        }
-    }
+    pub done: oneshot::Sender<()>,
 }
 
 /// Writes commits until every partition has gone away. Retries what can pass for ever; an error that
 /// no retry repairs ends it.
 pub async fn run(store: Store, mut commits: mpsc::Receiver<Commit>) -> Result<(), StoreError> {
     let mut pace = Pace::new(Instant::now());
-    let (_, mut turns) = Turns::give_out(Instant::now());
     while let Some(first) = commits.recv().await {
         tokio::time::sleep_until(pace.next(Instant::now())).await;
-        let (batches, waiting) = gather(first, &mut commits, &mut turns).await;
-        let rows = batches.iter().map(weight).sum();
         let started = Instant::now();
+        let (mut batches, mut waiting) = (vec![first.decided], vec![first.done]);
+        let mut rows = weight(batches.first());
+        while rows < ROWS {
+            let Ok(more) = commits.try_recv() else { break };
+            rows += weight(Some(&more.decided));
+            batches.push(more.decided);
+            waiting.push(more.done);
+        }
         with_retry("write to ClickHouse", Backoff::default(), || store.write(&batches)).await?;
-        let ended = Instant::now();
-        pace.wrote(started, ended, rows);
-        let (turn, given_out) = Turns::give_out(ended);
-        turns = given_out;
+        pace.wrote(started, Instant::now(), rows);
         for done in waiting {
             // The partition may have ended by itself; its rows are written all the same.
-            let _ = done.send(turn.clone());
+            let _ = done.send(());
         }
     }
     Ok(())
-}
-
-/// What goes into one commit, and whom to tell.
-async fn gather(
-    first: Commit,
-    commits: &mut mpsc::Receiver<Commit>,
-    turns: &mut Turns,
-) -> (Vec<Decided>, Vec<oneshot::Sender<Turn>>) {
-    let mut rows = weight(&first.decided);
-    let (mut batches, mut waiting) = (vec![first.decided], vec![first.done]);
-    while rows < ROWS {
-        let Some(more) = turns.next(commits).await else { break };
-        rows += weight(&more.decided);
-        batches.push(more.decided);
-        waiting.push(more.done);
-    }
-    (batches, waiting)
 }
 
 /// When the next commit may begin. Much of what a commit costs is the same however small it is, so one that takes long
@@ -129,8 +78,8 @@ impl Pace {
     }
 }
 
-fn weight(decided: &Decided) -> usize {
-    decided.conflicts.len() + decided.reservations.len() + decided.room_nights.len() + decided.state.len()
+fn weight(decided: Option<&Decided>) -> usize {
+    decided.map_or(0, |d| d.conflicts.len() + d.reservations.len() + d.room_nights.len() + d.state.len())
 }
 
 #[cfg(test)]
@@ -156,56 +105,6 @@ mod tests {
         }
         let later = now + PACE * BURST * 2;
         assert_eq!(pace.next(later), later);
-    }
-
-    fn commit(partition: u32) -> (Commit, oneshot::Receiver<Turn>) {
-        let (done, told) = oneshot::channel();
-        (Commit { decided: Decided { partition, ..Decided::default() }, done }, told)
-    }
-
-    fn partitions(batches: &[Decided]) -> Vec<u32> {
-        batches.iter().map(|batch| batch.partition).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn partitions_of_the_last_commit_that_gathered_more_are_in_the_next_one() {
-        let (sender, mut commits) = mpsc::channel(8);
-        let (turn, mut turns) = Turns::give_out(Instant::now());
-        let busy = tokio::spawn({
-            let (sender, turn) = (sender.clone(), turn.clone());
-            async move {
-                tokio::time::sleep(GRACE / 2).await;
-                sender.send(commit(2).0).await.expect("taken");
-                drop(turn);
-            }
-        });
-        let idle = turn;
-        drop(idle);
-        let begin = Instant::now();
-        let (batches, waiting) = gather(commit(1).0, &mut commits, &mut turns).await;
-        assert_eq!((partitions(&batches), waiting.len()), (vec![1, 2], 2));
-        assert_eq!(begin.elapsed(), GRACE / 2, "nobody else is waited for");
-        busy.await.expect("sent");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_partition_that_takes_long_is_not_waited_for() {
-        let (_sender, mut commits) = mpsc::channel(8);
-        let (_held, mut turns) = Turns::give_out(Instant::now());
-        let begin = Instant::now();
-        let (batches, _) = gather(commit(1).0, &mut commits, &mut turns).await;
-        assert_eq!((partitions(&batches), begin.elapsed()), (vec![1], GRACE));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lone_record_is_written_at_once() {
-        let (sender, mut commits) = mpsc::channel(8);
-        let (turn, mut turns) = Turns::give_out(Instant::now());
-        drop(turn);
-        let begin = Instant::now();
-        let (batches, _) = gather(commit(1).0, &mut commits, &mut turns).await;
-        assert_eq!((partitions(&batches), begin.elapsed()), (vec![1], Duration::ZERO));
-        drop(sender);
     }
 
     #[test]

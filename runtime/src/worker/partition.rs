@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::active::Active;
 use super::cache::Cache;
 use super::checkpoint::{ActiveRecord, Checkpoint, PartitionState, checkpoint_row};
-use super::commit::{Commit, Turn};
+use super::commit::Commit;
 use super::pending::Pending;
 use super::prepare::{self, Changes, Dead, Place, Prepared, Work};
 use super::{Shared, WorkerError};
@@ -28,7 +28,7 @@ const READ_BYTES: usize = 4 << 20;
 
 /// A commit on its way, and where the partition stands once it is durable.
 pub(super) struct InFlight {
-    done: oneshot::Receiver<Turn>,
+    done: oneshot::Receiver<()>,
     next: Offset,
     touched: Vec<Arc<str>>,
 }
@@ -49,8 +49,6 @@ pub struct Worker<L> {
     pub(super) prepared: VecDeque<Prepared>,
     pub(super) pending: Pending,
     pub(super) in_flight: Option<InFlight>,
-    /// Held while the writer is to expect another commit.
-    pub(super) turn: Option<Turn>,
     pub(super) commits: mpsc::Sender<Commit>,
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -58,7 +56,7 @@ pub struct Worker<L> {
 /// Why the loop woke up.
 enum Woken {
     Read(Result<Vec<Record>, crate::log::LogError>),
-    Durable(Option<Turn>),
+    Durable(bool),
     Stopping,
 }
 
@@ -66,11 +64,8 @@ impl<L: Log> Worker<L> {
     /// Works until it is told to stop, loses the partition, or meets what no retry repairs.
     pub async fn run(mut self) -> Result<(), WorkerError> {
         loop {
-            if self.in_flight.is_none() {
-                if !self.pending.is_empty() {
-                    self.hand_over().await?;
-                }
-                self.turn = None;
+            if self.in_flight.is_none() && !self.pending.is_empty() {
+                self.hand_over().await?;
             }
             let idle = self.prepared.is_empty() && self.queue.is_empty();
             let stopping = *self.stop.borrow();
@@ -341,16 +336,14 @@ impl<L: Log> Worker<L> {
     fn poll_durable(&mut self) -> Result<(), WorkerError> {
         let Some(in_flight) = &mut self.in_flight else { return Ok(()) };
         match in_flight.done.try_recv() {
-            Ok(turn) => self.durable(Some(turn)),
+            Ok(()) => self.durable(true),
             Err(oneshot::error::TryRecvError::Empty) => Ok(()),
-            Err(oneshot::error::TryRecvError::Closed) => self.durable(None),
+            Err(oneshot::error::TryRecvError::Closed) => self.durable(false),
         }
     }
 
-    fn durable(&mut self, turn: Option<Turn>) -> Result<(), WorkerError> {
-        let in_flight = self.in_flight.take();
-        let (Some(in_flight), Some(turn)) = (in_flight, turn) else { return Err(WorkerError::WriterGone) };
-        self.turn = Some(turn);
+    fn durable(&mut self, done: bool) -> Result<(), WorkerError> {
+        let Some(in_flight) = self.in_flight.take().filter(|_| done) else { return Err(WorkerError::WriterGone) };
         self.cache.settle(&in_flight.touched, in_flight.next);
         self.shared.progress(self.partition).committed(in_flight.next, &self.checkpoint);
         Ok(())
@@ -366,10 +359,10 @@ impl<L: Log> Worker<L> {
     }
 }
 
-/// Waits for the commit on its way, for ever if there is none; nothing comes if the writer has gone away.
-async fn wait(in_flight: &mut Option<InFlight>) -> Option<Turn> {
+/// Waits for the commit on its way; for ever if there is none.
+async fn wait(in_flight: &mut Option<InFlight>) -> bool {
     match in_flight {
-        Some(in_flight) => (&mut in_flight.done).await.ok(),
+        Some(in_flight) => (&mut in_flight.done).await.is_ok(),
         None => std::future::pending().await,
     }
 }

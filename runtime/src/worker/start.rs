@@ -78,7 +78,6 @@ pub(super) async fn open<L: Log>(
         queue: Default::default(),
         prepared: Default::default(),
         in_flight: None,
-        turn: None,
         commits,
         stop,
         shared,
