@@ -530,7 +530,10 @@ mod tests {
         );
         assert!(settings(&layout, &table("compress_marks = 0, compress_primary_key = 0"), &known).is_empty());
         let servers = Layout { durability: Durability::Servers, ..layout };
-        assert!(settings(&servers, &table("index_granularity = 8192"), &known).is_empty(), "the administrators' business");
+        assert!(
+            settings(&servers, &table("index_granularity = 8192"), &known).is_empty(),
+            "the administrators' business"
+        );
     }
 
     #[test]
