@@ -256,10 +256,14 @@ impl Cloud {
 /// The night that is only used to time changes, and which of its fields a system sets alone.
 pub const PROBE: &str = "property = 'BER001' AND date = '2027-08-01' AND room_type = 'SGL'";
 
-/// Commits a number of rooms in the old system, which counts them: ClickHouse's `capacity`.
+/// Commits a number of rooms in the old system, which counts them: ClickHouse's `capacity`. By the row's key: an update that
+/// searches by another column locks every row that it looks at, and meets the load in a deadlock.
 pub fn mark_legacy(console: &mut Console, round: u32) -> Result<String> {
     let rooms = 100 + round;
-    console.run(&format!("UPDATE kontingente SET anzahl_zimmer = {rooms} WHERE gueltig_von = '{PROBED}';"))?;
+    console.run(&format!(
+        "SET @probed = (SELECT id FROM kontingente WHERE gueltig_von = '{PROBED}'); \
+         UPDATE kontingente SET anzahl_zimmer = {rooms} WHERE id = @probed;"
+    ))?;
     Ok(format!("capacity = {rooms}"))
 }
 

@@ -75,7 +75,8 @@ pub async fn visible(dir: &Path, size: Size, rate: u64, probes: usize) -> Result
         rest.push(probe(&open, &mut sender, &hotels.confirmation(), number).await?);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let count = rate * (probes as u64 / 5 + 5);
+    // Enough for a second per probe: the load has to outlast them.
+    let count = rate * (probes as u64 + 10);
     let requests: Vec<Vec<u8>> = (1..=count).map(|more| request(&hotels.message(), number + more)).collect();
     number += count;
     let load = Load::start(gateway.address(), requests, rate);
