@@ -41,8 +41,8 @@ impl Incumbent {
         }
     }
 
-    /// Which claims have its value, in words.
-    fn is_claimed<'c>(&self, claims: &'c [Claim]) -> impl Iterator<Item = (usize, &'c Claim)> {
+    /// The claims that have its value, in words.
+    fn claimed_alike<'c>(&self, claims: &'c [Claim]) -> impl Iterator<Item = (usize, &'c Claim)> {
         let (words, hash) = match self {
             Incumbent::OfNight(published) => (Some(published.value.to_string()), 0),
             Incumbent::OfStay(won) => (None, won.value),
@@ -55,8 +55,8 @@ impl Incumbent {
 
     /// The claim, if it is still made: by its source, else by another one.
     fn still(&self, claims: &[Claim]) -> Option<usize> {
-        let own = self.is_claimed(claims).find(|(_, claim)| *claim.source == *self.source());
-        own.or_else(|| self.is_claimed(claims).next()).map(|(index, _)| index)
+        let own = self.claimed_alike(claims).find(|(_, claim)| *claim.source == *self.source());
+        own.or_else(|| self.claimed_alike(claims).next()).map(|(index, _)| index)
     }
 }
 

@@ -114,11 +114,7 @@ async fn probe(open: &Open, sender: &mut Sender, message: &Message, number: u64)
 }
 
 fn summary(seen: &[Seen]) -> Value {
-    let percentile = |of: fn(&Seen) -> f64, percent: usize| {
-        let mut values: Vec<f64> = seen.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get((values.len() * percent / 100).min(values.len().saturating_sub(1))).copied()
-    };
+    let percentile = |of: fn(&Seen) -> f64, percent: usize| crate::percentile(seen.iter().map(of), percent);
     json!({
         "probes": seen.len(),
         "answered_p50": percentile(|s| s.answered, 50),
